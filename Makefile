@@ -1,0 +1,99 @@
+# `make` alone lists the targets. Everything runs in .venv, which is made when it is first needed.
+
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+# Looked for only when .venv has to be made; `make run PYTHON3=/path/to/python3` takes another.
+PYTHON3 ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+UV := uv==0.13.8
+
+.PHONY: help run dev setup setup-dev venv test lint format requirements migrations-check clean \
+	bench-overhead bench-memory bench-quality bench-latency
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | awk -F ':.* ## ' '{printf "  make %-18s %s\n", $$1, $$2}'
+
+run: setup ## Start the site as production serves it, with a sample transcript (HOST=, PORT= and other settings)
+	@$(PYTHON) -m deploy.run
+
+dev: setup-dev ## Start the site for development: DEBUG, reload; the workers start again only with it
+	@$(PYTHON) -m deploy.run --dev
+
+setup: venv $(VENV)/.installed ## Make .venv and install what the site needs
+
+setup-dev: venv $(VENV)/.installed-dev ## The same, and what tests and checks need
+
+test: setup-dev ## The whole suite, on SQLite and on PostgreSQL (ARGS= goes to pytest)
+	@echo "== Tests on SQLite: all of them"
+	@$(PYTHON) -m pytest $(ARGS)
+	@if why=$$($(PYTHON) -m tests.services postgres 2>&1); then \
+		echo "== Tests on PostgreSQL: those that use the database"; \
+		TEST_DATABASE=postgres $(PYTHON) -m pytest $(ARGS); \
+	elif [ "$$CI" = true ]; then \
+		echo "$$why; CI=true makes that a failure"; exit 1; \
+	fi
+
+lint: setup-dev ## Style, import contracts, types
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(VENV)/bin/lint-imports
+	@$(PYTHON) -m mypy
+
+format: setup-dev ## Put the code into the project's format
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+migrations-check: setup-dev ## Whether the models and their migrations agree
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
+		DATA_DIR="$$data" SECRET_KEY=check DATABASE_URL= $(PYTHON) manage.py makemigrations --check --dry-run
+
+requirements: setup-dev ## Pin anew what pyproject.toml asks for (ARGS=--upgrade for newer versions)
+	@$(PYTHON) -m pip install --quiet "$(UV)"
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
+		pyproject.toml -o requirements.txt
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
+		--extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+bench-overhead: setup-dev ## Time of a job, divided by the engine's own on the same file
+	@$(PYTHON) -m benchmarks.overhead $(ARGS)
+
+bench-memory: setup-dev ## Peak memory of workers and web server with large files
+	@$(PYTHON) -m benchmarks.memory $(ARGS)
+
+bench-quality: setup-dev ## Word error rate of jobs beside the engine's own
+	@$(PYTHON) -m benchmarks.quality $(ARGS)
+
+bench-latency: setup-dev ## Time from enqueue to start, and of the status endpoint
+	@$(PYTHON) -m benchmarks.latency $(ARGS)
+
+clean: ## Remove .venv and caches, never var/ with its data
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
+
+venv:
+	@if [ -e $(VENV) ]; then \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+			echo "The Python in $(VENV) is gone or older than 3.11: run \`make clean\`, then this again."; exit 1; }; \
+	elif [ -z "$(PYTHON3)" ]; then \
+		echo "Python 3.11 or newer was not found: install it, or give its path as PYTHON3=."; exit 1; \
+	fi
+
+# Stamps, so that the next start takes no time. A half-made .venv has none and is made again.
+$(VENV)/.made: | venv
+	@if ! $(PYTHON) -m pip --version >/dev/null 2>&1; then \
+		echo "Making $(VENV) with $(PYTHON3) ..."; \
+		$(PYTHON3) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+			echo "$(PYTHON3) could not make a virtual environment (Debian has that part in python3-venv)."; exit 1; }; \
+	fi
+	@touch $@
+
+$(VENV)/.installed: requirements.txt | $(VENV)/.made
+	@echo "Installing the pinned requirements; the first time takes some minutes ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt | $(VENV)/.made
+	@echo "Installing the requirements of tests and checks ..."
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@

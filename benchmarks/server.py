@@ -1,0 +1,138 @@
+"""A whole server for a measurement: web process and workers, on a database of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx2
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = Path(os.environ.get("DATA_DIR", ROOT / "var")) / "models"
+
+NEW_TOKEN = """
+from django.contrib.auth import get_user_model
+from rest_framework.authtoken.models import Token
+user = get_user_model().objects.create_user("benchmark", password={password!r})
+print(Token.objects.create(user=user).key)
+"""
+
+
+class Server:
+    """Runs until the end of its `with`. `settings` are environment variables."""
+
+    def __init__(self, *, workers: int = 2, **settings: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
+        self.data_dir = Path(self._folder.name)
+        self.url = f"http://127.0.0.1:{_free_port()}"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            "DATA_DIR": self._folder.name,
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "HTTPS": "False",
+            "WORKERS": str(workers),
+            "LOG_LEVEL": "WARNING",
+            "THROTTLE_USER": "1000000/hour",
+            "THROTTLE_UPLOAD": "1000000/hour",
+            **settings,
+        }
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Server:
+        if MODELS.is_dir():
+            # The model is put together once; a measurement need not do it again.
+            (self.data_dir / "models").symlink_to(MODELS.resolve())
+        self.manage("migrate", "--verbosity", "0")
+        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        token = self.manage("shell", "-v", "0", "-c", NEW_TOKEN.format(password=secrets.token_urlsafe()))
+        self.client = httpx2.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Token {token.strip()}"},
+            timeout=600,
+        )
+        port = self.url.rsplit(":", 1)[1]
+        self.web = self._start(
+            "-m", "uvicorn", "transcribe_site.asgi:application", "--port", port, "--log-level", "warning"
+        )
+        self.runner = self._start("manage.py", "jobrunner")
+        self._wait_until_ready()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait(60)
+        self._folder.cleanup()
+
+    def upload(self, file: Path, **options: str) -> dict[str, Any]:
+        """Send a file; the answer, as soon as it is there."""
+        with file.open("rb") as content:
+            answer = self.client.post("/api/uploads/", files={"file": (file.name, content)}, data=options)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.client.get(f"/api/jobs/{job_id}/").raise_for_status().json())
+
+    def wait(self, job_id: str, *, every_s: float = 0.05) -> dict[str, Any]:
+        """The job, once it has ended as it should.
+
+        Raises:
+            RuntimeError: it ended otherwise.
+        """
+        while True:
+            status = self.client.get(f"/api/jobs/{job_id}/status/").raise_for_status().json()
+            if status["status"] == "completed":
+                return self.job(job_id)
+            if status["status"] in ("failed", "cancelled"):
+                raise RuntimeError(f"The job {status['status']}: {status['error']}")
+            time.sleep(every_s)
+
+    def worker_processes(self) -> list[psutil.Process]:
+        return psutil.Process(self.runner.pid).children(recursive=True)
+
+    def manage(self, *arguments: str) -> str:
+        """What `manage.py` prints."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self._environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self._environment)
+        self._children.append(child)
+        return child
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                if self.client.get("/readyz").status_code == httpx2.codes.OK:
+                    return
+            except httpx2.TransportError:
+                pass  # not listening yet
+            time.sleep(0.1)
+        raise RuntimeError("The server was not ready within a minute")
+
+
+def _free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])

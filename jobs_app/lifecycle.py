@@ -1,0 +1,464 @@
+"""Every change of a job's state, and of its work's, but for the claim.
+
+Each function is one short transaction. Those that touch a job lock its row first, then its work: two
+workers that finish a job's last two windows must not each leave the closing to the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Avg, Count, F
+from django.db.models.functions import Coalesce, Now
+
+from jobs_app import claims, queue
+from jobs_app.models import (
+    JOB_ACTIVE,
+    WORK_OPEN,
+    ChunkTranscription,
+    JobPriority,
+    JobStage,
+    JobStatus,
+    JobStep,
+    LeasedWork,
+    Segment,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
+from jobs_app.options import JobOptions
+from speech.cues import join_texts
+from speech.errors import SpeechError
+from speech.types import DecodeReport, Transcription
+from speech.windows import Window
+from speech.words import count_words
+
+if TYPE_CHECKING:
+    from sessions_app.models import RecordingSession
+
+logger = logging.getLogger(__name__)
+
+INTERACTIVE_SOURCES = ("recorder", "live")
+CRASHED = "crashed"
+TIMED_OUT = "timed_out"
+
+
+class AlreadyTranscribing(Exception):
+    """The session has a job that has not ended."""
+
+
+# --- Starting ------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def start_job(
+    session: RecordingSession, options: JobOptions, *, filename: str = "", duration_ms: int | None = None
+) -> TranscriptionJob:
+    """Create a job with its first unit of work; a worker is woken when the transaction commits.
+
+    Raises:
+        AlreadyTranscribing: the constraint one_active_job_per_session decides, not a look before.
+    """
+    try:
+        with transaction.atomic():
+            job = TranscriptionJob.objects.create(
+                session=session,
+                filename=filename,
+                engine=options.engine,
+                model=options.model,
+                language=options.language,
+                translate_to=options.translate_to,
+                with_diarization=options.diarize,
+                num_speakers=options.num_speakers,
+                prompt=options.prompt,
+                priority=options.priority,
+                duration_ms=duration_ms,
+            )
+    except IntegrityError as e:
+        raise AlreadyTranscribing from e
+    job.refresh_from_db()
+    _add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
+    queue.wake_on_commit()
+    return job
+
+
+def _add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
+    JobStep.objects.create(kind=kind, **_work_columns(job, owner_id))
+
+
+def _work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, Any]:
+    interactive = job.session.source in INTERACTIVE_SOURCES
+    return {
+        "job": job,
+        "owner_id": owner_id,
+        "rank": claims.rank(interactive=interactive, priority=job.priority),
+        "queued_at": job.created_at,
+    }
+
+
+@transaction.atomic
+def note_start(work: LeasedWork) -> None:
+    """Tell the job that one of its units has been claimed, if it still is."""
+    job = _lock(work.job_id)
+    if job is None or not claims.held(work).exists():
+        return
+    stage = JobStage.TRANSCRIBING
+    if isinstance(work, JobStep):
+        stage = JobStage.PREPARING if work.kind == StepKind.PREPARE else JobStage.FINISHING
+    TranscriptionJob.objects.filter(pk=job.pk).update(
+        status=JobStatus.PROCESSING, stage=stage, started_at=Coalesce(F("started_at"), Now())
+    )
+
+
+def note_progress(work: LeasedWork, progress: int) -> None:
+    """Raise the job's progress to `progress` per cent; it never falls."""
+    TranscriptionJob.objects.filter(
+        pk=work.job_id, status=JobStatus.PROCESSING, progress__lt=progress
+    ).update(progress=progress)
+
+
+# --- Finishing -----------------------------------------------------------------------------------
+
+
+def _lock(job_id: uuid.UUID) -> TranscriptionJob | None:
+    return TranscriptionJob.objects.select_for_update().filter(pk=job_id).first()
+
+
+def _release(
+    work: LeasedWork, status: WorkStatus, *, still: Mapping[str, Any] | None = None, **columns: Any
+) -> bool:
+    """End this run of `work`. False: it holds the lease no longer, and must write nothing.
+
+    `still`: what else must be true of the row.
+    """
+    ended = {"finished_at": Now()} if status != WorkStatus.WAITING else {}
+    row = claims.held(work).filter(**still or {})
+    return bool(row.update(status=status, lease_token="", lease_until=None, **ended, **columns))
+
+
+@transaction.atomic
+def finish_preparation(
+    step: JobStep, windows: Sequence[Window], *, durations_ms: Mapping[uuid.UUID, int], report: DecodeReport
+) -> bool:
+    """Store the plan, and the measured durations of the chunks by their ids.
+
+    False: the step is no longer this run's, and nothing was stored.
+    """
+    duration_ms = sum(durations_ms.values())
+    job = _lock(step.job_id)
+    if job is None or not _release(step, WorkStatus.DONE, progress_ms=duration_ms, error_code="", error=""):
+        return False
+    job.duration_ms = duration_ms
+    job.decode_report = report.as_json()
+    job.stage = JobStage.TRANSCRIBING
+    job.save(update_fields=["duration_ms", "decode_report", "stage"])
+    for chunk_id, chunk_ms in durations_ms.items():
+        job.session.chunks.filter(pk=chunk_id).update(duration_ms=chunk_ms)
+    columns = _work_columns(job, step.owner_id)
+    ChunkTranscription.objects.bulk_create(
+        ChunkTranscription(
+            number=number,
+            start_ms=w.start_ms,
+            end_ms=w.end_ms,
+            speech_ms=w.speech_ms,
+            # Where nobody speaks there is nothing to do.
+            status=WorkStatus.WAITING if w.speech_ms else WorkStatus.DONE,
+            **columns,
+        )
+        for number, w in enumerate(windows)
+    )
+    _close_if_complete(job, owner_id=step.owner_id)
+    queue.wake_on_commit(max(1, len(windows)))
+    return True
+
+
+@transaction.atomic
+def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
+    """Store what the engine heard. False: the window is no longer this run's; the result is dropped.
+
+    Times of `result` are on the session's timeline.
+    """
+    job = _lock(window.job_id)
+    text = join_texts([segment.text for segment in result.segments])
+    if job is None or not _release(
+        window,
+        WorkStatus.DONE,
+        progress_ms=window.duration_ms,
+        raw_text=text,
+        word_counts=count_words(text),
+        detected_language=result.language,
+        language_confidence=result.language_confidence,
+        error_code="",
+        error="",
+    ):
+        return False
+    window.segments.all().delete()
+    Segment.objects.bulk_create(
+        Segment(
+            job=job,
+            window=window,
+            number=number,
+            start_ms=s.start_ms,
+            end_ms=s.end_ms,
+            text=s.text,
+            confidence=s.confidence,
+            speaker=s.speaker,
+            words=[
+                {"start_ms": w.start_ms, "end_ms": w.end_ms, "word": w.text, "confidence": w.confidence}
+                for w in s.words
+            ],
+        )
+        for number, s in enumerate(result.segments)
+    )
+    _close_if_complete(job, owner_id=window.owner_id)
+    return True
+
+
+def _close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
+    """Add the last step when every window is done; fail the job when one failed and none is left to do.
+
+    The caller holds the lock on `job`.
+    """
+    if job.status not in JOB_ACTIVE or job.jobsteps.filter(status__in=WORK_OPEN).exists():
+        return
+    by_status = Counter(job.chunktranscriptions.order_by().values_list("status", flat=True))
+    if any(by_status[s] for s in WORK_OPEN):
+        return
+    if by_status[WorkStatus.FAILED]:
+        failed = job.chunktranscriptions.filter(status=WorkStatus.FAILED).order_by("number").first()
+        assert failed is not None  # noqa: S101  counted above, under the job's lock
+        _end(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
+    elif list(job.jobsteps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+        _add_step(job, StepKind.FINISH, owner_id=owner_id)
+        queue.wake_on_commit()
+
+
+@transaction.atomic
+def finish_job(step: JobStep) -> bool:
+    """Join the windows and complete the job. False: the step is no longer this run's."""
+    job = _lock(step.job_id)
+    if job is None or not _release(step, WorkStatus.DONE, error_code="", error=""):
+        return False
+    windows = job.chunktranscriptions.order_by("number")
+    spoken: Counter[str] = Counter()
+    certain: Counter[str] = Counter()
+    words: Counter[str] = Counter()
+    texts = []
+    for window in windows.iterator():
+        texts.append(window.raw_text)
+        words.update(window.word_counts)
+        if window.detected_language:
+            spoken[window.detected_language] += window.speech_ms
+            certain[window.detected_language] += (window.language_confidence or 0) * window.speech_ms
+    if spoken:
+        # The language most of the speech is in; how sure the engine was of it, weighted by speech.
+        language, speech_ms = spoken.most_common(1)[0]
+        job.detected_language = language
+        job.language_confidence = certain[language] / speech_ms if speech_ms else None
+    numbers = job.segments.aggregate(n=Count("pk"), confidence=Avg("confidence"))
+    job.transcript = join_texts(texts)
+    job.word_counts = dict(words)
+    job.total_words = sum(words.values())
+    job.total_segments = numbers["n"]
+    job.average_confidence = numbers["confidence"]
+    job.save(
+        update_fields=[
+            "detected_language",
+            "language_confidence",
+            "transcript",
+            "word_counts",
+            "total_words",
+            "total_segments",
+            "average_confidence",
+        ]
+    )
+    _end(job, JobStatus.COMPLETED, progress=100)
+    return True
+
+
+def _end(job: TranscriptionJob, status: JobStatus, **columns: Any) -> None:
+    """The last change of a run. The caller holds the lock on `job`."""
+    TranscriptionJob.objects.filter(pk=job.pk).update(
+        status=status, stage=JobStage.ENDED, completed_at=Now(), **columns
+    )
+    _cancel_work(job)
+    logger.info("%s %s %s", job, status, columns.get("error_code", ""))
+
+
+def _cancel_work(job: TranscriptionJob) -> None:
+    for model in claims.WORK_MODELS:
+        model._default_manager.filter(job=job, status__in=WORK_OPEN).update(
+            status=WorkStatus.CANCELLED, lease_token="", lease_until=None, finished_at=Now()
+        )
+
+
+# --- Failing -------------------------------------------------------------------------------------
+
+
+def backoff(attempt: int) -> timedelta:
+    """How long to wait after the given attempt: exponential, with jitter against herds."""
+    longest = min(settings.RETRY_BACKOFF_MAX_S, settings.RETRY_BACKOFF_S * 2 ** (attempt - 1))
+    return timedelta(seconds=longest * random.uniform(0.5, 1.5))  # noqa: S311  not a secret
+
+
+@transaction.atomic
+def settle(work: LeasedWork, error: SpeechError) -> bool:
+    """End a run that failed: try again later, or give up. False: it is no longer this run's."""
+    job = _lock(work.job_id)
+    return job is not None and _settle(job, work, error)
+
+
+def _settle(job: TranscriptionJob, work: LeasedWork, error: SpeechError, **still: Any) -> bool:
+    columns = {"error_code": error.code, "error": str(error)}
+    if error.permanent:
+        # Every other window would fail in the same way.
+        released = _release(work, WorkStatus.FAILED, still=still, **columns)
+        if released and job.status in JOB_ACTIVE:
+            _end(job, JobStatus.FAILED, **columns)
+        return released
+    if work.attempt < settings.MAX_ATTEMPTS:
+        wait = backoff(work.attempt)
+        if error.retry_after_s is not None:
+            wait = max(wait, timedelta(seconds=error.retry_after_s))
+        return _release(work, WorkStatus.WAITING, still=still, not_before=Now() + wait, **columns)
+    released = _release(work, WorkStatus.FAILED, still=still, **columns)
+    if released:
+        _give_up(job, work, **columns)
+    return released
+
+
+def _give_up(job: TranscriptionJob, work: LeasedWork, **columns: str) -> None:
+    """`work` has failed for good. A step takes its job with it; other windows are done first."""
+    if isinstance(work, JobStep) and job.status in JOB_ACTIVE:
+        _end(job, JobStatus.FAILED, **columns)
+    else:
+        _close_if_complete(job, owner_id=work.owner_id)
+
+
+class WorkerLost(SpeechError):
+    code = CRASHED
+    message = (
+        "The worker stopped in the middle of this recording each time it was tried. Most often memory ran "
+        "out: transcribe it again with a smaller model, or press Retry when the server has more memory."
+    )
+
+
+class DeadlineExceeded(SpeechError):
+    code = TIMED_OUT
+    message = "The engine did not finish in time. Press Retry, or transcribe it again with a smaller model."
+
+
+@transaction.atomic
+def expire(work: LeasedWork) -> bool:
+    """Take work from a worker that has not renewed its lease. False: it renewed or ended meanwhile."""
+    job = _lock(work.job_id)
+    # In the UPDATE too: the guard renews without the job's lock.
+    return job is not None and _settle(job, work, WorkerLost(), lease_until__lt=Now())
+
+
+def give_back(workers: Iterable[str]) -> int:
+    """Release what was running in workers that were stopped on purpose: it was not the work's fault."""
+    names = list(workers)
+    return sum(
+        model._default_manager.filter(status=WorkStatus.RUNNING, worker__in=names).update(
+            status=WorkStatus.WAITING, attempt=F("attempt") - 1, lease_token="", lease_until=None
+        )
+        for model in claims.WORK_MODELS
+    )
+
+
+# --- What people do ------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def cancel_job(job_id: uuid.UUID) -> bool:
+    """False: the job had already ended. A worker in the middle of it notices within seconds."""
+    job = _lock(job_id)
+    if job is None or job.status not in JOB_ACTIVE:
+        return False
+    _end(job, JobStatus.CANCELLED)
+    return True
+
+
+@transaction.atomic
+def delete_job(job_id: uuid.UUID) -> None:
+    """Delete a job in any state; a worker in the middle of it notices within seconds."""
+    if _lock(job_id) is not None:
+        cancel_job(job_id)
+        TranscriptionJob.objects.filter(pk=job_id).delete()
+
+
+def end_jobs_of(session: RecordingSession) -> None:
+    """Cancel the session's jobs and keep their locks, so that it can be deleted in this transaction."""
+    # All of them, and before their windows: whoever changes a window has locked its job first.
+    for job in session.jobs.select_for_update().order_by("pk"):
+        cancel_job(job.pk)
+
+
+@transaction.atomic
+def retry_job(job_id: uuid.UUID) -> bool:
+    """Run a failed job again with its options; what is done stays done. False: it has not failed.
+
+    Raises:
+        AlreadyTranscribing: the session has another job that has not ended.
+    """
+    job = _lock(job_id)
+    if job is None or job.status != JobStatus.FAILED:
+        return False
+    try:
+        with transaction.atomic():
+            TranscriptionJob.objects.filter(pk=job.pk).update(
+                status=JobStatus.PENDING,
+                stage=JobStage.WAITING,
+                attempt=F("attempt") + 1,
+                error_code="",
+                error="",
+                started_at=None,
+                completed_at=None,
+            )
+    except IntegrityError as e:
+        raise AlreadyTranscribing from e
+    for model in claims.WORK_MODELS:
+        model._default_manager.filter(job=job, status__in=(WorkStatus.FAILED, WorkStatus.CANCELLED)).update(
+            status=WorkStatus.WAITING, attempt=0, not_before=Now(), error_code="", error=""
+        )
+    queue.wake_on_commit(settings.WORKERS)
+    return True
+
+
+@transaction.atomic
+def change_priority(job_id: uuid.UUID, priority: str) -> bool:
+    """False: the job has ended."""
+    job = _lock(job_id)
+    if job is None or job.status not in JOB_ACTIVE:
+        return False
+    job.priority = JobPriority(priority)
+    job.save(update_fields=["priority"])
+    new_rank = claims.rank(interactive=job.session.source in INTERACTIVE_SOURCES, priority=priority)
+    for model in claims.WORK_MODELS:
+        model._default_manager.filter(job=job).update(rank=new_rank)
+    return True
+
+
+@transaction.atomic
+def close(job_id: uuid.UUID) -> None:
+    """Close a job whose work has all ended, if something kept it from closing. For the sweeper."""
+    job = _lock(job_id)
+    if job is not None:
+        _close_if_complete(job, owner_id=job.session.owner_id)
+
+
+def unclosed() -> list[uuid.UUID]:
+    """Active jobs without open work: something ended between two of its transactions."""
+    jobs = TranscriptionJob.objects.active()
+    for model in claims.WORK_MODELS:
+        jobs = jobs.exclude(pk__in=model._default_manager.filter(status__in=WORK_OPEN).values("job"))
+    return list(jobs.values_list("pk", flat=True))

@@ -1,0 +1,91 @@
+"""The state of the queue and its workers in a few numbers, for those who look after them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Now
+
+from jobs_app.models import JobStatus, Runner, TranscriptionJob
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """`audio_left_ms` is what waits and what is left of running jobs, of `unknown_length` jobs nothing.
+
+    `failures` counts the failed jobs of the last day by error code; `completed*` are of the last day too.
+    """
+
+    waiting: int
+    processing: int
+    audio_left_ms: int
+    unknown_length: int
+    oldest_waiting_at: datetime | None
+    alive_workers: int
+    runners: list[Runner]
+    failures: dict[str, int]
+    completed: int
+    completed_ms: int
+
+    @property
+    def queued(self) -> int:
+        return self.waiting + self.processing
+
+    @property
+    def failed(self) -> int:
+        return sum(self.failures.values())
+
+    @property
+    def stuck(self) -> bool:
+        return bool(self.queued and not self.alive_workers)
+
+
+def runners() -> QuerySet[Runner]:
+    """All job runners that reported lately, each with `is_alive`."""
+    alive = Runner.objects.alive().filter(pk=OuterRef("pk"))
+    return Runner.objects.annotate(is_alive=Exists(alive)).order_by("name")
+
+
+def overview() -> Overview:
+    """Costs three queries."""
+    waiting = Q(status=JobStatus.PENDING)
+    active = TranscriptionJob.objects.active().aggregate(
+        waiting=Count("pk", filter=waiting),
+        processing=Count("pk", filter=~waiting),
+        audio_left_ms=Sum(F("duration_ms") * (100 - F("progress")) / 100),
+        unknown_length=Count("pk", filter=Q(duration_ms=None)),
+        oldest_waiting_at=Min("created_at", filter=waiting),
+    )
+    ended = (
+        TranscriptionJob.objects.filter(completed_at__gt=Now() - DAY)
+        .order_by()
+        .values("status", "error_code")
+        .annotate(n=Count("pk"), audio_ms=Sum("duration_ms"))
+    )
+    failures: Counter[str] = Counter()
+    completed = completed_ms = 0
+    for row in ended:
+        if row["status"] == JobStatus.FAILED:
+            failures[row["error_code"]] += row["n"]
+        elif row["status"] == JobStatus.COMPLETED:
+            completed += row["n"]
+            completed_ms += row["audio_ms"] or 0
+
+    all_runners = list(runners())
+    return Overview(
+        waiting=active["waiting"],
+        processing=active["processing"],
+        audio_left_ms=active["audio_left_ms"] or 0,
+        unknown_length=active["unknown_length"],
+        oldest_waiting_at=active["oldest_waiting_at"],
+        alive_workers=sum(runner.workers for runner in all_runners if runner.is_alive),
+        runners=all_runners,
+        failures=dict(failures.most_common()),
+        completed=completed,
+        completed_ms=completed_ms,
+    )

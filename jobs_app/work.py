@@ -1,0 +1,179 @@
+"""Doing one unit of work: prepare a recording, transcribe a window, or finish a job.
+
+The slow part runs outside of any transaction; what it found is stored by one short one at the end.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
+from typing import TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import InterfaceError, OperationalError, connection
+
+from jobs_app import claims, lifecycle, timeline
+from jobs_app.guard import Guard, LeaseLost
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind
+from jobs_app.options import engine_settings, transcribe_options
+from speech.engines import capabilities, load_engine
+from speech.errors import NoAudio, SpeechError
+from speech.plan import plan
+from speech.types import DecodeReport, Transcription
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# A window may take this many times its own length before its worker is thought to hang.
+SLOWEST_REAL_TIME_FACTOR = 20
+# Decoding and voice activity run at a hundred times real time and more; a tenth of that is a hang.
+SLOWEST_PREPARATION = 0.1
+
+
+class StorageFull(SpeechError):
+    code = "storage_full"
+    message = (
+        "The server's disk is full, so this recording could not be worked on. Ask its administrator to make "
+        "room, then press Retry."
+    )
+
+
+class Unexpected(SpeechError):
+    code = "internal_error"
+    message = "Something went wrong inside the server while working on this recording. Press Retry."
+
+
+def run_one() -> bool:
+    """Claim one unit of work and do it. False: there is nothing to do."""
+    work = claims.claim()
+    if work is None:
+        return False
+    logger.info("%s: attempt %s", work, work.attempt)
+    try:
+        with Guard(work, deadline_s=_deadline_s(work)) as guard:
+            _do(work, guard)
+    except LeaseLost:
+        logger.info("%s was taken away", work)
+    return True
+
+
+def _do(work: LeasedWork, guard: Guard) -> None:
+    try:
+        _persist(guard, lambda: lifecycle.note_start(work))
+        if isinstance(work, ChunkTranscription):
+            result = _transcribe(work, guard)
+            _persist(guard, lambda: lifecycle.finish_window(work, result))
+        elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
+            _prepare(work, guard)
+        elif isinstance(work, JobStep):
+            _finish(work, guard)
+    except LeaseLost:
+        raise
+    except SpeechError as e:
+        logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
+        error = e
+        _persist(guard, lambda: lifecycle.settle(work, error))
+    except Exception as e:
+        # A bug of ours, or a library's. It counts as an attempt, so that it cannot go round for ever.
+        logger.exception("%s, attempt %s", work, work.attempt)
+        full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
+        _persist(guard, lambda: lifecycle.settle(work, StorageFull() if full else Unexpected()))
+
+
+def _deadline_s(work: LeasedWork) -> float:
+    if isinstance(work, ChunkTranscription):
+        expected = work.duration_ms / 1000 * SLOWEST_REAL_TIME_FACTOR
+    else:
+        audio_s = (work.job.duration_ms or settings.MAX_AUDIO_S * 1000) / 1000
+        expected = audio_s * SLOWEST_PREPARATION
+    return max(settings.UNIT_DEADLINE_S, expected)
+
+
+def _prepare(step: JobStep, guard: Guard) -> None:
+    """Decode every chunk into its working copy, find the speech in it, and plan the windows."""
+    job = step.job
+    report = DecodeReport()
+    chunks = _chunks(step, guard)
+    durations_ms = {}
+    for chunk in chunks:
+        before_ms = report.duration_ms
+        one = timeline.prepare_chunk(
+            chunk,
+            max_duration_s=settings.MAX_AUDIO_S - before_ms // 1000,
+            # Decoding is about half of preparing, finding speech the other half.
+            on_progress=lambda done_ms, _, before_ms=before_ms: guard.advance((before_ms + done_ms) // 2),
+        )
+        durations_ms[chunk.pk] = one.duration_ms
+        _add(report, one)
+    if not report.samples:
+        raise NoAudio
+    duration_ms = sum(durations_ms.values())
+    windows = plan(
+        partial(timeline.read, chunks),
+        duration_ms,
+        capabilities(job.engine, job.model),
+        on_progress=lambda done_ms: guard.advance((duration_ms + done_ms) // 2),
+    )
+    _persist(
+        guard,
+        lambda: lifecycle.finish_preparation(step, windows, durations_ms=durations_ms, report=report),
+    )
+
+
+def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
+    job = window.job
+    samples = timeline.read(
+        _chunks(window, guard), window.start_ms, window.end_ms, on_progress=lambda: guard.advance(0)
+    )
+    engine = load_engine(job.engine, engine_settings(job.engine, job.model))
+    heard = engine.transcribe(samples, transcribe_options(job), on_segment=lambda s: guard.advance(s.end_ms))
+    return Transcription(
+        segments=tuple(segment.shifted(window.start_ms) for segment in heard.segments),
+        language=heard.language,
+        language_confidence=heard.language_confidence,
+    )
+
+
+def _finish(step: JobStep, guard: Guard) -> None:
+    # Before the job ends: the next job of the session may then make its own copies.
+    timeline.forget(chunk.pk for chunk in _chunks(step, guard))
+    _persist(guard, lambda: lifecycle.finish_job(step))
+
+
+def _chunks(work: LeasedWork, guard: Guard) -> list[timeline.Chunk]:
+    """The audio of the work's session, in order."""
+    try:
+        return _persist(guard, lambda: list(work.job.session.chunks.order_by("number")))
+    except ObjectDoesNotExist as e:
+        raise LeaseLost(f"the recording of {work} was deleted") from e
+
+
+def _persist(guard: Guard, change: Callable[[], T]) -> T:
+    """Store something although the database may be restarting, for as long as the lease may be ours."""
+    pause_s = 0.2
+    while True:
+        try:
+            return change()
+        except (OperationalError, InterfaceError):
+            logger.warning("The database did not answer; trying again", exc_info=True)
+            connection.close()
+        guard.advance(0)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 5)
+
+
+def _add(total: DecodeReport, one: DecodeReport) -> None:
+    """Add what decoding one chunk met to what was met before."""
+    for name in (f.name for f in fields(DecodeReport)):
+        value = getattr(one, name)
+        if isinstance(value, str):
+            setattr(total, name, getattr(total, name) or value)
+        elif name == "audio_streams":
+            total.audio_streams = max(total.audio_streams, value)
+        else:
+            setattr(total, name, getattr(total, name) + value)

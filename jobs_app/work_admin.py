@@ -1,0 +1,180 @@
+"""What a job is made of, in the admin: its units of work, its segments; and who does the work."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from jobs_app.admin_filters import Attempts, Values
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, Runner, Segment
+from jobs_app.overview import runners
+from jobs_app.read_only import (
+    LARGE_COLUMNS,
+    NOTHING,
+    ReadOnlyAdmin,
+    admin_link,
+    badge,
+    between,
+    count,
+    excerpt,
+    language,
+    length,
+    list_link,
+    per_cent,
+)
+
+
+class WorkAdmin(ReadOnlyAdmin):
+    list_filter = (
+        "status",
+        ("error_code", Values),
+        Attempts,
+        ("owner", admin.RelatedOnlyFieldListFilter),
+        "started_at",
+    )
+    search_fields = ("job__id", "job__session__title", "worker", "error_code", "error")
+    search_help_text = "Recording, worker, error or the job's id"
+
+    @admin.display(description="job")
+    def of_job(self, work: LeasedWork) -> SafeString:
+        return admin_link(work.job, str(work.job.session))
+
+    @admin.display(description="status", ordering="status")
+    def state(self, work: LeasedWork) -> SafeString:
+        return badge(work.status)
+
+    @admin.display(ordering=F("finished_at") - F("started_at"))
+    def took(self, work: LeasedWork) -> str:
+        return between(work.started_at, work.finished_at)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        # Their jobs hold whole transcripts.
+        large = (f"job__{column}" for column in LARGE_COLUMNS)
+        return super().get_queryset(request).select_related("job__session", "owner").defer(*large)
+
+
+@admin.register(ChunkTranscription)
+class ChunkTranscriptionAdmin(WorkAdmin):
+    list_display = (
+        "number",
+        "of_job",
+        "owner",
+        "span",
+        "state",
+        "attempt",
+        "took",
+        "worker",
+        "error_code",
+        "started_at",
+    )
+    ordering = ("-queued_at", "job", "number")
+    fieldsets = (
+        (None, {"fields": ("of_job", "owner", "number", "span", "speech", "state", "attempt")}),
+        ("Error", {"fields": ("error_code", "error")}),
+        (
+            "Run",
+            {"fields": ("worker", "started_at", "finished_at", "took", "lease_until", "not_before", "done")},
+        ),
+        (
+            "Result",
+            {"fields": ("raw_text", "language_found", "segments_link")},
+        ),
+    )
+
+    @admin.display(ordering="start_ms")
+    def span(self, window: ChunkTranscription) -> str:
+        return f"{length(window.start_ms)} to {length(window.end_ms)}"
+
+    @admin.display()
+    def speech(self, window: ChunkTranscription) -> str:
+        return length(window.speech_ms)
+
+    @admin.display(description="audio done in this run")
+    def done(self, window: ChunkTranscription) -> str:
+        return length(window.progress_ms)
+
+    @admin.display(description="language")
+    def language_found(self, window: ChunkTranscription) -> str:
+        return language(window)
+
+    @admin.display(description="segments")
+    def segments_link(self, window: ChunkTranscription) -> SafeString | str:
+        n = window.segments.count()
+        return list_link(Segment, f"window__id__exact={window.pk}", count(n, "segment")) if n else NOTHING
+
+
+@admin.register(JobStep)
+class JobStepAdmin(WorkAdmin):
+    list_display = (
+        "kind",
+        "of_job",
+        "owner",
+        "state",
+        "attempt",
+        "took",
+        "worker",
+        "error_code",
+        "started_at",
+    )
+    list_filter = ("kind", *WorkAdmin.list_filter)
+    ordering = ("-queued_at", "job", "kind")
+    fieldsets = (
+        (None, {"fields": ("of_job", "owner", "kind", "state", "attempt")}),
+        ("Error", {"fields": ("error_code", "error")}),
+        ("Run", {"fields": ("worker", "started_at", "finished_at", "took", "lease_until", "not_before")}),
+    )
+
+
+@admin.register(Segment)
+class SegmentAdmin(ReadOnlyAdmin):
+    list_display = ("said", "of_job", "start", "end", "speaker", "certainty", "kind")
+    list_filter = ("kind",)
+    # As the index is, which spares sorting the table.
+    ordering = ("job", "start_ms")
+    search_fields = ("job__id", "job__session__title", "speaker")
+    search_help_text = "Recording, speaker or the job's id"
+    fields = ("of_job", "of_window", "number", "kind", "start", "end", "speaker", "certainty", "text")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        large = (f"job__{column}" for column in LARGE_COLUMNS)
+        return super().get_queryset(request).select_related("job__session").defer("words", *large)
+
+    @admin.display(description="text")
+    def said(self, segment: Segment) -> str:
+        return excerpt(segment.text) or "(nothing)"
+
+    @admin.display(description="job")
+    def of_job(self, segment: Segment) -> SafeString:
+        return admin_link(segment.job, str(segment.job.session))
+
+    @admin.display(description="window")
+    def of_window(self, segment: Segment) -> SafeString:
+        return admin_link(segment.window, f"window {segment.window.number}")
+
+    @admin.display(description="confidence", ordering="confidence")
+    def certainty(self, segment: Segment) -> str:
+        return per_cent(segment.confidence)
+
+    @admin.display(ordering="start_ms")
+    def start(self, segment: Segment) -> str:
+        return length(segment.start_ms)
+
+    @admin.display(ordering="end_ms")
+    def end(self, segment: Segment) -> str:
+        return length(segment.end_ms)
+
+
+@admin.register(Runner)
+class RunnerAdmin(ReadOnlyAdmin):
+    list_display = ("name", "alive", "workers", "restarts", "started_at", "beat_at", "proven_at")
+    ordering = ("name",)
+    fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return runners()
+
+    @admin.display(boolean=True)
+    def alive(self, runner: Runner) -> bool:
+        return runner.is_alive

@@ -1,0 +1,24 @@
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from sessions_app import accounts, job_pages, pages
+
+urlpatterns = [
+    path("", pages.home, name="home"),
+    path("rows/", pages.home_rows, name="home-rows"),
+    path("upload/", pages.upload, name="upload"),
+    path("jobs/<uuid:pk>/", job_pages.job, name="job"),
+    path("jobs/<uuid:pk>/progress/", job_pages.progress, name="job-progress"),
+    path("jobs/<uuid:pk>/cancel/", job_pages.cancel, name="cancel-job"),
+    path("jobs/<uuid:pk>/retry/", job_pages.retry, name="retry-job"),
+    path("jobs/<uuid:pk>/again/", job_pages.again, name="transcribe-again"),
+    path("jobs/<uuid:pk>/rename/", job_pages.rename, name="rename-recording"),
+    path("jobs/<uuid:pk>/delete/", job_pages.delete, name="delete-recording"),
+    path("recordings/<uuid:pk>/transcribe/", job_pages.transcribe, name="transcribe-recording"),
+    path("recordings/<uuid:pk>/delete/", job_pages.delete_untranscribed, name="delete-untranscribed"),
+    path("login/", accounts.Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("sign-up/", accounts.sign_up, name="sign-up"),
+    path("account/", accounts.account, name="account"),
+    path("account/password/", accounts.ChangePassword.as_view(), name="change-password"),
+]

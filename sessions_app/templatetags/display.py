@@ -1,0 +1,133 @@
+"""How values are written on pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from jobs_app.models import JobStage, JobStatus, TranscriptionJob
+from sessions_app.languages import language_name
+
+register = template.Library()
+
+# The badge of a status: its word and its icon. Colour alone says nothing to many people.
+BADGES = {
+    JobStatus.PENDING: ("Waiting", "clock"),
+    JobStatus.PROCESSING: ("In progress", "spinner"),
+    JobStatus.COMPLETED: ("Done", "check"),
+    JobStatus.FAILED: ("Failed", "alert"),
+    JobStatus.CANCELLED: ("Cancelled", "slash"),
+}
+
+STAGES = {
+    JobStage.WAITING: "Waiting for a worker",
+    JobStage.PREPARING: "Reading the audio",
+    JobStage.TRANSCRIBING: "Transcribing",
+    JobStage.FINISHING: "Putting the transcript together",
+    JobStage.ENDED: "Ended",
+}
+
+SOURCES = {"upload": "Upload", "recorder": "Recording", "live": "Live", "api": "API"}
+
+register.filter("language", language_name)
+
+
+@register.filter
+def stage(value: str) -> str:
+    return STAGES.get(JobStage(value), value)
+
+
+@register.filter
+def source(value: str) -> str:
+    return SOURCES.get(value, value)
+
+
+@register.filter
+def clock(ms: int | None) -> str:
+    """A place in a recording: 0:07, 12:05, 1:02:03."""
+    minutes, seconds = divmod((ms or 0) // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+@register.filter
+def seconds(ms: int) -> str:
+    return f"{ms / 1000:.3f}"
+
+
+@register.filter
+def length_of(ms: int | None) -> str:
+    """How long something is: 0.4 s, 12 s, 3 min 5 s, 1 h 2 min."""
+    ms = ms or 0
+    if ms < 10_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    if minutes:
+        return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+    return f"{seconds} s"
+
+
+@register.filter
+def time_left(seconds: int | None) -> str:
+    """An estimate as people say it, so that it does not jump with each look."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return "a few seconds left"
+    if seconds < 55:
+        return f"about {round(seconds, -1)} seconds left"
+    if seconds < 90:
+        return "about a minute left"
+    if seconds < 90 * 60:
+        return f"about {round(seconds / 60)} minutes left"
+    return f"about {round(seconds / 3600)} hours left"
+
+
+@register.filter
+def percent(part: float | None) -> str:
+    return "" if part is None else f"{part:.0%}".replace("%", " %")
+
+
+@register.filter
+def damage(job: TranscriptionJob) -> str:
+    """What could not be read of the audio, as a sentence; empty when all of it was."""
+    report = job.decode_report
+    places = report.get("bad_packets", 0) + report.get("bad_reads", 0)
+    if not places:
+        return ""
+    sentence = f"{places} damaged place{'s were' if places > 1 else ' was'} skipped"
+    if filled_ms := report.get("filled_ms", 0):
+        sentence += f", {length_of(filled_ms)} filled with silence"
+    return f"{sentence}. What was said there is missing."
+
+
+@register.filter
+def mark(text: str, words: str) -> SafeString:
+    """The text with each place of `words` marked, whatever its case."""
+    if not words:
+        return conditional_escape(text)
+    parts, at, low = [], 0, text.lower()
+    # Some letters change their length with their case; then no place in `low` is one in `text`.
+    while len(low) == len(text) and (found := low.find(words.lower(), at)) >= 0:
+        end = found + len(words)
+        parts.append(format_html("{}<mark>{}</mark>", text[at:found], text[found:end]))
+        at = end
+    return mark_safe("".join([*parts, conditional_escape(text[at:])]))  # noqa: S308  each part is escaped
+
+
+@register.inclusion_tag("parts/icon.html")
+def icon(name: str) -> dict[str, str]:
+    """A picture from static/icons.svg that says nothing by itself; a word stands beside it."""
+    return {"name": name}
+
+
+@register.inclusion_tag("parts/badge.html")
+def badge(job: Any) -> dict[str, Any]:
+    word, picture = BADGES[JobStatus(job.status)]
+    return {"word": word, "icon_name": picture, "job": job}

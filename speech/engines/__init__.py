@@ -1,0 +1,69 @@
+"""The engines by name. Importing this loads no inference library and no model."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
+from speech.engines.languages import ENGLISH, languages_of
+from speech.errors import NotSupported
+
+_ENGINES = {
+    "local": "speech.engines.local:LocalEngine",
+    "fake": "speech.engines.fake:FakeEngine",
+}
+_FAKE = Capabilities(needs_voice_activity=False)
+_loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
+
+
+def load_engine(name: str, settings: EngineSettings) -> Engine:
+    """The engine with its model, loaded the first time this process asks for it.
+
+    Raises:
+        NotSupported: there is no such engine.
+        ModelUnavailable: its model cannot be loaded.
+    """
+    # A model that was loaded before a fork hangs in the child, so a child never gets its parent's.
+    key = (os.getpid(), name, settings)
+    if key not in _loaded:
+        module, _, kind = _dotted(name).partition(":")
+        _loaded[key] = getattr(import_module(module), kind)(settings)
+    return _loaded[key]
+
+
+def capabilities(name: str, model: str) -> Capabilities:
+    """What an engine's model can do, without loading either.
+
+    Raises:
+        NotSupported: there is no such engine.
+    """
+    _dotted(name)
+    if name == "fake":
+        return _FAKE
+    languages = languages_of(model)
+    if languages == ENGLISH:
+        return Capabilities(languages=ENGLISH, detects_language=False)
+    return Capabilities(languages=languages, translates_to=ENGLISH)
+
+
+def check_options(able: Capabilities, options: TranscribeOptions) -> None:
+    """Refuse what the model cannot do before any work is done.
+
+    Raises:
+        NotSupported: with a sentence that says which option to change.
+    """
+    if options.language and able.languages and options.language not in able.languages:
+        known = "it knows only English" if able.languages == ENGLISH else "use an ISO 639-1 code such as en"
+        raise NotSupported(f"This model does not know the language {options.language!r}: {known}.")
+    if options.translate_to and options.translate_to not in able.translates_to:
+        possible = ", ".join(sorted(able.translates_to)) or "no other language"
+        raise NotSupported(
+            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}."
+        )
+
+
+def _dotted(name: str) -> str:
+    if name not in _ENGINES:
+        raise NotSupported(f"There is no engine {name!r}. Choose one of: {', '.join(sorted(_ENGINES))}.")
+    return _ENGINES[name]

@@ -1,0 +1,82 @@
+"""What every engine is, and what each one can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from speech.types import SpeechSegment, Transcription
+
+Samples = npt.NDArray[np.float32]
+"""Mono samples at `speech.types.SAMPLE_RATE`, from -1 to 1; shape (n,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What an engine needs to know of the machine it runs on. Built once, from settings, by the caller."""
+
+    model: str
+    model_dir: str = ""
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscribeOptions:
+    """What a job asks of an engine for one window. `language` '' means: find out."""
+
+    language: str = ""
+    translate_to: str = ""
+    prompt: str = ""
+    temperature: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What one model can and cannot do; windows are planned from it, and options are checked against it.
+
+    `languages` empty: any. `translates_to`: the languages it can translate into. Where
+    `needs_voice_activity` is off, everything counts as speech.
+    `min_window_s`..`max_window_s`: where a window of a file should end.
+    """
+
+    languages: frozenset[str] = frozenset()
+    detects_language: bool = True
+    translates_to: frozenset[str] = frozenset()
+    word_times: bool = True
+    prompt: bool = True
+    diarizes: bool = False
+    needs_voice_activity: bool = True
+    min_window_s: int = 40
+    max_window_s: int = 60
+
+
+class Engine(Protocol):
+    """Turns the samples of one window into timed text.
+
+    An engine is made once per process and model, by `speech.engines.load_engine`, in the process that
+    uses it: a model loaded before a fork hangs every child.
+    """
+
+    name: str
+    capabilities: Capabilities
+
+    def __init__(self, settings: EngineSettings) -> None: ...
+
+    def transcribe(
+        self,
+        samples: Samples,
+        options: TranscribeOptions,
+        on_segment: Callable[[SpeechSegment], None] | None = None,
+    ) -> Transcription:
+        """Transcribe one window; all the work is done before it returns. Times count from its first sample.
+
+        `on_segment` is called after each segment with it; what it raises ends the work and passes through.
+
+        Raises:
+            SpeechError: for everything that is not a bug.
+        """
+        ...

@@ -1,0 +1,118 @@
+"""An engine for tests, which does the whole work of one without a model.
+
+It reads numbers that `make_numbered_audio` put into the sound, one a second, so that a test knows every
+word of any recording, and sees at once which second was lost or doubled. Hint words make it misbehave:
+
+    fake:slow=2           each window takes two seconds more
+    fake:fail             EngineFailed, which is worth another try
+    fake:fail=permanent   NotSupported, which is not
+    fake:crash            the process is killed
+    fake:hang             it never returns, and hears no exception
+    fake:once=FILE        the hints after it work only for the first that creates FILE
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from speech.engines.base import Capabilities, EngineSettings, Samples, TranscribeOptions
+from speech.errors import EngineFailed, NotSupported
+from speech.types import SAMPLE_RATE, SpeechSegment, Transcription, Word
+
+DIGITS = 4
+SLOT = SAMPLE_RATE // DIGITS
+LOWEST_HZ = 400
+STEP_HZ = 200
+AMPLITUDE = 0.3
+WORDS_PER_SEGMENT = 5
+
+
+def make_numbered_audio(first: int, count: int) -> Samples:
+    """`count` seconds of sound; each is four tones, the digits of its number. Survives lossy codecs."""
+    time_s = np.arange(SLOT) / SAMPLE_RATE
+    tones = [AMPLITUDE * np.sin(2 * np.pi * (LOWEST_HZ + digit * STEP_HZ) * time_s) for digit in range(10)]
+    slots = [tones[int(digit)] for n in range(first, first + count) for digit in f"{n:0{DIGITS}d}"]
+    return np.concatenate(slots).astype(np.float32) if slots else np.zeros(0, dtype=np.float32)
+
+
+class FakeEngine:
+    name = "fake"
+    capabilities = Capabilities(needs_voice_activity=False)
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._settings = settings
+
+    def transcribe(
+        self,
+        samples: Samples,
+        options: TranscribeOptions,
+        on_segment: Callable[[SpeechSegment], None] | None = None,
+    ) -> Transcription:
+        slow_s = _misbehave(options.prompt)
+        words = [
+            Word(n * 1000, n * 1000 + 1000, text, 1.0)
+            for n in range(len(samples) // SAMPLE_RATE)
+            if (text := _read(samples[n * SAMPLE_RATE : (n + 1) * SAMPLE_RATE]))
+        ]
+        segments = []
+        for at in range(0, len(words), WORDS_PER_SEGMENT):
+            some = tuple(words[at : at + WORDS_PER_SEGMENT])
+            text = " ".join(word.text for word in some)
+            segment = SpeechSegment(some[0].start_ms, some[-1].end_ms, text, confidence=1.0, words=some)
+            time.sleep(slow_s * len(some) / len(words))
+            segments.append(segment)
+            if on_segment is not None:
+                on_segment(segment)
+        return Transcription(tuple(segments), options.language or "en", 1.0)
+
+
+def _read(second: Samples) -> str:
+    """The number in a second of sound as a word, or '' where there is none."""
+    digits = ""
+    for slot in second.reshape(DIGITS, SLOT):
+        # Codecs smear the edges of the tones.
+        middle = slot[SLOT // 4 : -SLOT // 4]
+        if np.abs(middle).max() < AMPLITUDE / 10:
+            return ""
+        spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+        loudest_hz = int(spectrum.argmax()) * SAMPLE_RATE / len(middle)
+        digits += str(min(9, max(0, round((loudest_hz - LOWEST_HZ) / STEP_HZ))))
+    return f"w{digits}"
+
+
+def _misbehave(prompt: str) -> float:
+    """Do what the hint words say; how much longer this window should take, in seconds."""
+    slow_s = 0.0
+    for hint in prompt.split():
+        name, _, value = hint.partition("=")
+        if name == "fake:slow":
+            slow_s = float(value)
+        elif name == "fake:fail":
+            raise (NotSupported if value == "permanent" else EngineFailed)(
+                "The fake engine was asked to fail."
+            )
+        elif name == "fake:crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif name == "fake:hang":
+            _hang()
+        elif name == "fake:once":
+            try:
+                Path(value).touch(exist_ok=False)
+            except FileExistsError:
+                break
+    return slow_s
+
+
+def _hang() -> None:
+    """Wait for ever in C, like an inference that hangs: no signal's handler and no exception gets through."""
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    mutex = ctypes.create_string_buffer(64)  # zeros are an unlocked one
+    lock(mutex)
+    lock(mutex)

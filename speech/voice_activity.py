@@ -1,0 +1,142 @@
+"""Where somebody speaks: Silero VAD, with the model that comes inside faster-whisper.
+
+The recording goes through in blocks; what grows with it is one probability per 32 ms (4 MB in ten hours).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from speech.engines.base import Samples
+from speech.types import SAMPLE_RATE, Span, ms_to_samples, samples_to_ms
+
+FRAME = 512
+"""Samples that one probability is about: 32 ms."""
+_CONTEXT = 64
+_STATE = (1, 1, 128)
+_SILENT = 2 / 32768
+_A_SECOND = SAMPLE_RATE // FRAME
+# At most this many frames go through the network at once: 4 s. A minute at once needs 50 MB and is slower.
+_FRAMES_AT_ONCE = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoiceActivityOptions:
+    """Speech begins where its probability reaches `threshold` and goes on while it is above `threshold_off`.
+
+    Pauses shorter than `min_pause_ms` are part of the speech; shorter speech than `min_speech_ms` is none.
+    """
+
+    threshold: float = 0.5
+    threshold_off: float = 0.35
+    min_pause_ms: int = 128
+    min_speech_ms: int = 96
+
+
+class SpeechDetector:
+    """Finds speech in samples that are fed in any blocks; the result does not depend on how they are cut."""
+
+    def __init__(self, options: VoiceActivityOptions | None = None) -> None:
+        self._options = options or VoiceActivityOptions()
+        self._session = _session()
+        self._h = np.zeros(_STATE, dtype=np.float32)
+        self._c = np.zeros(_STATE, dtype=np.float32)
+        self._context = np.zeros(_CONTEXT, dtype=np.float32)
+        self._rest = np.zeros(0, dtype=np.float32)
+        self._n_samples = 0
+        self._probabilities = array("f")
+
+    def feed(self, samples: Samples | npt.NDArray[np.int16]) -> None:
+        """The next samples, in any number: float32 from -1 to 1, or int16."""
+        if samples.dtype == np.int16:
+            samples = samples.astype(np.float32) / np.float32(32768)
+        self._n_samples += len(samples)
+        waiting = np.concatenate([self._rest, samples])
+        whole = len(waiting) // FRAME
+        self._rest = waiting[whole * FRAME :].copy()
+        frames = waiting[: whole * FRAME].reshape(-1, FRAME)
+        for first in range(0, whole, _FRAMES_AT_ONCE):
+            self._run(frames[first : first + _FRAMES_AT_ONCE])
+
+    def finish(self) -> list[Span]:
+        """All speech, in order. Nothing can be fed afterwards."""
+        if len(self._rest):
+            self._run(np.pad(self._rest, (0, FRAME - len(self._rest)))[None])
+            self._rest = self._rest[:0]
+        return _spans(self._probabilities, samples_to_ms(self._n_samples), self._options)
+
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """One probability of speech per frame of 32 ms so far."""
+        return np.array(self._probabilities, dtype=np.float32)
+
+    def quietest(self, start_ms: int, end_ms: int) -> int:
+        """The moment in `[start_ms, end_ms)` that is least likely to be inside of a word."""
+        first, last = ms_to_samples(start_ms) // FRAME, ms_to_samples(end_ms) // FRAME
+        some = np.array(self._probabilities[first : last + 1], dtype=np.float32)
+        if not len(some):
+            return end_ms
+        # Three frames, because a single one may be a plosive's closure.
+        smooth = np.convolve(np.pad(some, 1, mode="edge"), np.ones(3), mode="valid")
+        middle = samples_to_ms((first + int(smooth.argmin())) * FRAME + FRAME // 2)
+        return min(max(middle, start_ms), end_ms - 1)
+
+    def _run(self, frames: Samples) -> None:
+        if len(frames) >= _A_SECOND and np.abs(frames).max() < _SILENT:
+            # A muted microphone, perhaps for hours: the model would say the same, a hundred times slower.
+            self._context = frames[-1, -_CONTEXT:].copy()
+            self._probabilities.frombytes(bytes(4 * len(frames)))
+            return
+        before = np.concatenate([self._context[None], frames[:-1, -_CONTEXT:]])
+        self._context = frames[-1, -_CONTEXT:].copy()
+        probabilities, self._h, self._c = self._session.run(
+            None, {"input": np.concatenate([before, frames], axis=1), "h": self._h, "c": self._c}
+        )
+        self._probabilities.frombytes(np.asarray(probabilities, dtype=np.float32).tobytes())
+
+
+def speech_spans(
+    blocks: Iterable[Samples | npt.NDArray[np.int16]], options: VoiceActivityOptions | None = None
+) -> list[Span]:
+    """All speech in samples that come in blocks."""
+    detector = SpeechDetector(options)
+    for block in blocks:
+        detector.feed(block)
+    return detector.finish()
+
+
+def _session() -> Any:
+    # Here, because no inference library may be loaded before a worker is forked. The model itself would
+    # survive that: it has one thread, so no pool that the child lacks.
+    from faster_whisper.vad import get_vad_model
+
+    return get_vad_model().session
+
+
+def _spans(probabilities: Sequence[float], duration_ms: int, options: VoiceActivityOptions) -> list[Span]:
+    spans: list[Span] = []
+    start: int | None = None
+    for frame, probability in enumerate(probabilities):
+        if start is None and probability >= options.threshold:
+            start = frame
+        elif start is not None and probability < options.threshold_off:
+            spans.append(_span(start, frame, duration_ms))
+            start = None
+    if start is not None:
+        spans.append(_span(start, len(probabilities), duration_ms))
+    joined: list[Span] = []
+    for span in spans:
+        if joined and span.start_ms - joined[-1].end_ms < options.min_pause_ms:
+            joined[-1] = Span(joined[-1].start_ms, span.end_ms)
+        else:
+            joined.append(span)
+    return [span for span in joined if span.duration_ms >= options.min_speech_ms]
+
+
+def _span(first: int, end: int, duration_ms: int) -> Span:
+    return Span(samples_to_ms(first * FRAME), min(samples_to_ms(end * FRAME), duration_ms))

@@ -1,0 +1,118 @@
+"""Where to cut a recording into windows: in the middle of the longest pause of a stretch.
+
+Windows lie side by side from the first to the last millisecond, so joining them is concatenation.
+Measured against cutting blindly, at the last pause, and with overlaps: docs/decisions/0003.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from speech.types import Span
+
+LONG_SILENCE_MS = 15_000
+"""Silence from here on is a window of its own, which no engine ever hears."""
+SILENCE_MARGIN_MS = 1_000
+"""As much of a long silence stays with the speech on either side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`[start_ms, end_ms)` of the timeline, of which `speech_ms` are speech."""
+
+    start_ms: int
+    end_ms: int
+    speech_ms: int
+
+
+def plan_windows(
+    speech: Sequence[Span],
+    duration_ms: int,
+    *,
+    min_window_s: int,
+    max_window_s: int,
+    quietest: Callable[[int, int], int] | None = None,
+) -> list[Window]:
+    """Cut `[0, duration_ms)` into windows of `min_window_s` to `max_window_s`; a last one may be shorter.
+
+    `speech` is in order and without overlaps. Where a stretch has no pause to cut in,
+    `quietest(start_ms, end_ms)` names the moment in it; without it the cut is at the latest full second.
+    """
+    pauses = [Span(a.end_ms, b.start_ms) for a, b in pairwise(speech)]
+    cuts = [0]
+    for start_ms, end_ms, has_speech in _stretches(speech, duration_ms):
+        if has_speech:
+            cuts += _cuts(pauses, start_ms, end_ms, min_window_s * 1000, max_window_s * 1000, quietest)
+        cuts.append(end_ms)
+    return [Window(a, b, _speech_ms(speech, a, b)) for a, b in pairwise(cuts)]
+
+
+def _stretches(speech: Sequence[Span], duration_ms: int) -> list[tuple[int, int, bool]]:
+    """The timeline as stretches with speech and long silences between them: (start, end, has speech)."""
+    if not speech:
+        return [(0, duration_ms, False)] if duration_ms else []
+    stretches = []
+    at = 0
+    edges = [Span(0, 0), *speech, Span(duration_ms, duration_ms)]
+    for number, (before, after) in enumerate(pairwise(edges)):
+        first, last = number == 0, number == len(edges) - 2
+        if after.start_ms - before.end_ms < LONG_SILENCE_MS:
+            continue
+        silence_start = 0 if first else before.end_ms + SILENCE_MARGIN_MS
+        silence_end = duration_ms if last else after.start_ms - SILENCE_MARGIN_MS
+        if silence_start > at:
+            stretches.append((at, silence_start, True))
+        stretches.append((silence_start, silence_end, False))
+        at = silence_end
+    if at < duration_ms:
+        stretches.append((at, duration_ms, True))
+    return stretches
+
+
+def _cuts(
+    pauses: Sequence[Span],
+    start_ms: int,
+    end_ms: int,
+    min_ms: int,
+    max_ms: int,
+    quietest: Callable[[int, int], int] | None,
+) -> list[int]:
+    """Where to cut inside one stretch."""
+    cuts = []
+    at = start_ms
+    while (left := end_ms - at) > max_ms:
+        if left >= min_ms + max_ms:
+            earliest, latest = at + min_ms, at + max_ms
+        else:
+            # The last two share what is left about evenly, so that no splinter remains; in whole seconds,
+            # as all windows are where nobody pauses.
+            half, slack = left // 2000 * 1000, (max_ms - min_ms) // 2
+            earliest = at + max(half - slack, left - max_ms)
+            latest = max(earliest, at + min(half + slack, max_ms))
+        at = _best_cut(pauses, earliest, latest, quietest)
+        cuts.append(at)
+    return cuts
+
+
+def _best_cut(
+    pauses: Sequence[Span], earliest: int, latest: int, quietest: Callable[[int, int], int] | None
+) -> int:
+    # The pauses are in order: look only at those that reach into the range, and only at the part inside.
+    first = bisect_left(pauses, earliest, key=lambda pause: pause.end_ms)
+    last = bisect_right(pauses, latest, key=lambda pause: pause.start_ms)
+    parts = [Span(max(p.start_ms, earliest), min(p.end_ms, latest)) for p in pauses[first:last]]
+    longest = max(parts, key=lambda part: part.duration_ms, default=None)
+    if longest is not None and longest.duration_ms:
+        return (longest.start_ms + longest.end_ms) // 2
+    if quietest is not None:
+        return quietest(earliest, latest)
+    return max(earliest, latest // 1000 * 1000)
+
+
+def _speech_ms(speech: Sequence[Span], start_ms: int, end_ms: int) -> int:
+    first = bisect_right(speech, start_ms, key=lambda span: span.end_ms)
+    last = bisect_left(speech, end_ms, key=lambda span: span.start_ms)
+    return sum(min(s.end_ms, end_ms) - max(s.start_ms, start_ms) for s in speech[first:last])

@@ -1,0 +1,69 @@
+"""Counting the words of a transcript, in any script."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+
+# Every character becomes one letter for what it is, and the words are then found in that string:
+# `re` has no classes for marks and scripts, and its \w breaks Hindi words at their vowel signs.
+# w letter, d digit, m mark inside a word, h Han, k Katakana, i Hiragana, - and . joiners.
+_WORD = re.compile(r"[wd](?:[wdm]|-(?=[wd])|(?<=d)\.(?=d))*|hm*|k[km]*|i[im]*")
+
+_HAN_ZERO = "\u3007"
+_ZERO_WIDTH_JOINERS = "\u200c\u200d"
+_APOSTROPHES_AND_HYPHENS = str.maketrans({"\u2019": "'", "\u2010": "-"})
+
+
+def count_words(text: str) -> dict[str, int]:
+    """How often each word occurs, the most frequent first, words as frequent in order of appearance.
+
+    Words are compared without case (`casefold`) and in compatibility form (NFKC: full-width and
+    ligature forms are the plain ones). Apostrophes and hyphens inside a word belong to it, as do the
+    point and comma inside a number; other punctuation and symbols do not count.
+
+    Chinese and Japanese are written without spaces, and to cut them into words takes a dictionary:
+    here each Han character is one word, as word processors count, and each unbroken run of Katakana or
+    of Hiragana is one. Korean has spaces. Thai, Lao, Khmer and Burmese count what stands between spaces.
+    """
+    return dict(Counter(_words(text)).most_common())
+
+
+def count_total_words(text: str) -> int:
+    """The number of words in the text, counted as `count_words` does."""
+    return len(_words(text))
+
+
+def _words(text: str) -> list[str]:
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_APOSTROPHES_AND_HYPHENS)
+    kinds = "".join(map(_kind, folded))
+    return [folded[found.start() : found.end()] for found in _WORD.finditer(kinds)]
+
+
+@lru_cache(maxsize=4096)
+def _kind(char: str) -> str:
+    if char in "'-":
+        return "-"
+    if char in ".,":
+        return "."
+    if char in _ZERO_WIDTH_JOINERS:
+        return "m"
+    category = unicodedata.category(char)
+    if category[0] == "M":
+        return "m"
+    if category[0] == "N":
+        return "h" if char == _HAN_ZERO else "d"
+    if category[0] != "L":
+        return " "
+    if char == "ー":
+        return "k"
+    name = unicodedata.name(char, "")
+    if name.startswith("CJK ") or char == "々":
+        return "h"
+    if name.startswith("KATAKANA "):
+        return "k"
+    if name.startswith("HIRAGANA "):
+        return "i"
+    return "w"

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+import soundfile
+from django.core.files.base import ContentFile
+from django.db import connection
+
+from jobs_app import lifecycle
+from jobs_app.models import ChunkTranscription, StepKind
+from jobs_app.options import resolve_options
+from sessions_app.models import AudioChunk, RecordingSession
+from speech.engines.fake import make_numbered_audio
+from speech.types import SAMPLE_RATE, DecodeReport
+from speech.windows import Window
+
+
+@pytest.fixture
+def wakes(monkeypatch):
+    """How often the queue was asked to wake workers, instead of a queue."""
+    asked: list[int] = []
+    monkeypatch.setattr("jobs_app.queue.wake", lambda n=1: asked.append(n))
+    return asked
+
+
+@pytest.fixture
+def new_session(db, settings, tmp_path):
+    """Make a session of one chunk; with `seconds`, of audio that the fake engine can read."""
+    settings.MEDIA_ROOT = tmp_path / "media"
+    settings.WORK_DIR = tmp_path / "work"
+    settings.RUN_DIR = tmp_path / "run"
+    for folder in (settings.MEDIA_ROOT, settings.WORK_DIR, settings.RUN_DIR):
+        folder.mkdir()
+
+    def make(owner, *, seconds: int = 0, source: str = "upload", first: int = 0) -> RecordingSession:
+        session = RecordingSession.objects.create(owner=owner, source=source, title="A talk")
+        content = b"not decoded in this test"
+        if seconds:
+            wav = io.BytesIO()
+            soundfile.write(wav, make_numbered_audio(first, seconds), SAMPLE_RATE, format="WAV")
+            content = wav.getvalue()
+        AudioChunk.objects.create(
+            session=session,
+            number=0,
+            file=ContentFile(content, name="talk.wav"),
+            size_bytes=len(content),
+            sha256="0" * 64,
+        )
+        return session
+
+    return make
+
+
+@pytest.fixture
+def new_job(new_session, wakes):
+    """Start a job with the fake engine, not yet prepared."""
+
+    def make(owner, *, seconds: int = 0, source: str = "upload", **options):
+        session = new_session(owner, seconds=seconds, source=source)
+        return lifecycle.start_job(session, resolve_options(engine="fake", **options), filename="talk.wav")
+
+    return make
+
+
+def windows_of(n: int, *, length_ms: int = 1000) -> list[Window]:
+    return [Window(i * length_ms, (i + 1) * length_ms, speech_ms=length_ms) for i in range(n)]
+
+
+def prepare(step, windows: list[Window]) -> bool:
+    """Finish the preparation of a job with one chunk."""
+    durations_ms = {step.job.session.chunks.get().pk: windows[-1].end_ms}
+    return lifecycle.finish_preparation(step, windows, durations_ms=durations_ms, report=DecodeReport())
+
+
+@pytest.fixture
+def planned_job(new_job):
+    """Start a job that is prepared and has `n` windows of a second, without decoding anything."""
+
+    def make(owner, n: int = 2, **options):
+        job = new_job(owner, **options)
+        step = take(job.jobsteps.get(kind=StepKind.PREPARE))
+        assert lifecycle.finish_preparation(
+            step, windows_of(n), durations_ms={job.session.chunks.get().pk: n * 1000}, report=DecodeReport()
+        )
+        job.refresh_from_db()
+        return job
+
+    return make
+
+
+def take(work):
+    """Claim this very row."""
+    from jobs_app import claims
+
+    taken = claims._take(type(work), work.pk)
+    if taken is None:
+        # SQLite's clock has milliseconds: what was released in this one can be taken in the next.
+        time.sleep(0.01)
+        taken = claims._take(type(work), work.pk)
+    assert taken is not None, f"{work} could not be claimed"
+    return taken
+
+
+def take_all() -> list[str]:
+    """Claim until nothing is left; what was claimed, in order."""
+    from jobs_app import claims
+
+    claimed = []
+    while work := claims.claim():
+        claimed.append(str(work))
+    return claimed
+
+
+def expire(work) -> None:
+    """Let the lease of `work` be over."""
+    from datetime import timedelta
+
+    from django.db.models.functions import Now
+
+    type(work).objects.filter(pk=work.pk).update(lease_until=Now() - timedelta(seconds=1))
+
+
+def statuses(job) -> list[str]:
+    return list(
+        ChunkTranscription.objects.filter(job=job).order_by("number").values_list("status", flat=True)
+    )
+
+
+on_postgres = pytest.mark.skipif("connection.vendor != 'postgresql'")
+
+
+@pytest.fixture
+def threads(transactional_db):
+    """Run functions in threads that start together, each with its own connection; what they returned."""
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    def run(*functions):
+        barrier = Barrier(len(functions))
+
+        def one(function):
+            try:
+                connection.ensure_connection()
+                barrier.wait()
+                return function()
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(len(functions)) as pool:
+            return list(pool.map(one, functions))
+
+    return run

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import soundfile
+from django.core.management import CommandError, call_command
+
+from speech.engines.fake import make_numbered_audio
+from speech.types import SAMPLE_RATE
+
+
+@pytest.fixture
+def talk(tmp_path):
+    path = tmp_path / "a talk.flac"
+    soundfile.write(path, make_numbered_audio(0, 90), SAMPLE_RATE)
+    return path
+
+
+def numbers(count: int) -> list[str]:
+    return [f"w{n:04d}" for n in range(count)]
+
+
+def run(*arguments, **options) -> None:
+    call_command("transcribe", *arguments, engine="fake", quiet=True, **options)
+
+
+def test_it_writes_the_transcript_to_standard_output(talk, capsys):
+    run(str(talk))
+    assert capsys.readouterr().out.split() == numbers(90)
+
+
+@pytest.mark.parametrize(("name", "start"), [("srt", "1\n00:00:00,000"), ("vtt", "WEBVTT")])
+def test_it_writes_captions(talk, capsys, name, start):
+    run(str(talk), format=name)
+    assert capsys.readouterr().out.startswith(start)
+
+
+def test_it_writes_json_to_a_file(talk, tmp_path, capsys):
+    target = tmp_path / "out.json"
+    run(str(talk), format="json", output=target)
+    words = [w["word"] for s in json.loads(target.read_text())["segments"] for w in s["words"]]
+    assert words == numbers(90)
+    assert capsys.readouterr().out == ""
+
+
+def test_it_shows_progress_on_standard_error(talk, capsys):
+    call_command("transcribe", str(talk), engine="fake")
+    written = capsys.readouterr()
+    assert "100%" in written.err
+    assert "%" not in written.out
+
+
+def test_it_leaves_nothing_behind(talk, settings):
+    before = os.listdir(settings.WORK_DIR)
+    run(str(talk))
+    assert os.listdir(settings.WORK_DIR) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "unreadable_audio"),
+        (b"hello, this is only text", "unsupported_media"),
+        (b"RIFF1234WAVE", "unreadable"),
+    ],
+)
+def test_a_bad_file_gives_one_clear_line(tmp_path, content, code):
+    path = tmp_path / "bad.mp3"
+    path.write_bytes(content)
+    with pytest.raises(CommandError, match=code) as error:
+        run(str(path))
+    assert error.value.returncode == 1
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_gives_one_clear_line(tmp_path):
+    with pytest.raises(CommandError, match="there is no such file"):
+        run(str(tmp_path / "nothing.mp3"))
+
+
+def test_an_impossible_wish_is_refused_before_any_work(talk):
+    with pytest.raises(CommandError, match="cannot translate into 'xx'"):
+        run(str(talk), translate_to="xx")
+
+
+def test_a_target_that_cannot_be_written_gives_one_clear_line(talk, tmp_path):
+    with pytest.raises(CommandError, match="No such file"):
+        run(str(talk), output=tmp_path / "nowhere" / "out.txt")

@@ -1,0 +1,177 @@
+"""The working copy holds exactly what was decoded, is read by sample, and is never half there."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from speech.errors import AudioTooLong, NoAudio, UnreadableAudio, UnsupportedMedia
+from speech.working_copy import read_samples, working_copy_duration_ms, write_working_copy
+from tests.speech.sounds import Track, decoded, tone, write_media
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """25 s of noise, which no codec can make small."""
+    noise = np.random.default_rng(7).integers(-20_000, 20_000, size=25 * 44_100, dtype=np.int16)
+    return write_media(tmp_path / "source.wav", Track(noise, rate=44_100), kind="wav")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    return folder / "copy.flac"
+
+
+def test_every_window_is_exactly_what_was_decoded(source: Path, target: Path) -> None:
+    report = write_working_copy(source, target, max_duration_s=60)
+    whole, _ = decoded(source)
+    assert soundfile.info(target).format == "FLAC"
+    assert working_copy_duration_ms(target) == report.duration_ms == 25_000
+    for start_ms, end_ms in ((0, 25_000), (0, 1), (1, 2), (12_345, 23_456), (24_999, 25_000)):
+        samples = read_samples(target, start_ms, end_ms)
+        assert samples.dtype == np.float32
+        assert np.array_equal(samples * 32768, whole[start_ms * 16 : end_ms * 16])
+
+
+def test_windows_that_touch_neither_lose_nor_double_a_sample(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    edges = [0, 4_321, 4_322, 9_999, 17_000, 25_000]
+    windows = [read_samples(target, a, b) for a, b in pairwise(edges)]
+    assert np.array_equal(np.concatenate(windows), read_samples(target, 0, 25_000))
+
+
+def test_reading_past_the_end_gives_what_there_is(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    assert len(read_samples(target, 24_000, 99_000)) == 16_000
+    assert len(read_samples(target, 30_000, 31_000)) == 0
+
+
+def test_it_reads_from_a_file_object(source: Path, target: Path) -> None:
+    write_working_copy(BytesIO(source.read_bytes()), target, max_duration_s=60)
+    assert working_copy_duration_ms(target) == 25_000
+
+
+def test_it_tells_how_far_it_is(source: Path, target: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    write_working_copy(source, target, max_duration_s=60, on_progress=lambda *call: calls.append(call))
+    assert [total for _, total in calls] == [25_000, 25_000]
+    assert [done for done, _ in calls] == pytest.approx([10_000, 20_000], abs=1_100)
+
+
+def test_it_replaces_an_earlier_copy(source: Path, target: Path) -> None:
+    target.write_text("an earlier one")
+    write_working_copy(source, target, max_duration_s=60)
+    assert working_copy_duration_ms(target) == 25_000
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_the_final_name_appears_only_when_all_is_written(source: Path, target: Path) -> None:
+    seen: list[bool] = []
+    write_working_copy(source, target, max_duration_s=60, on_progress=lambda *_: seen.append(target.exists()))
+    assert seen == [False, False]
+    assert list(target.parent.iterdir()) == [target]
+
+
+class Cancelled(Exception):
+    pass
+
+
+def test_it_leaves_nothing_behind_when_it_is_stopped(source: Path, target: Path) -> None:
+    def stop(done_ms: int, total_ms: int | None) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_working_copy(source, target, max_duration_s=60, on_progress=stop)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_it_leaves_an_earlier_copy_alone_when_it_fails(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    before = target.read_bytes()
+    with pytest.raises(AudioTooLong):
+        write_working_copy(source, target, max_duration_s=10)
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_what_cannot_be_decoded_leaves_nothing_behind(tmp_path: Path, target: Path) -> None:
+    video = write_media(tmp_path / "a.mp4", kind="mp4", video_s=1)
+    (tmp_path / "empty.wav").touch()
+    (tmp_path / "text.mp3").write_text("words " * 100)
+    soundfile.write(tmp_path / "header.wav", np.zeros(0), 16_000)
+    for path, error in (
+        (video, NoAudio),
+        (tmp_path / "empty.wav", UnreadableAudio),
+        (tmp_path / "text.mp3", UnsupportedMedia),
+        (tmp_path / "header.wav", NoAudio),
+    ):
+        with pytest.raises(error):
+            write_working_copy(path, target, max_duration_s=60)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file of this process may grow past 100 kB: the write fails as on a full disk."""
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_an_os_error_and_leaves_nothing_behind(
+    source: Path, target: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("small_disk")
+    with pytest.raises(OSError, match="File too large"):
+        write_working_copy(source, target, max_duration_s=60)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_damaged_copy_is_not_read_as_a_shorter_one(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    data = target.read_bytes()
+    target.write_bytes(data[: len(data) // 2])
+    assert len(read_samples(target, 5_000, 6_000)) == 16_000
+    with pytest.raises(UnreadableAudio, match="working copy"):
+        read_samples(target, 20_000, 21_000)
+    target.write_bytes(b"something else")
+    with pytest.raises(UnreadableAudio, match="working copy"):
+        working_copy_duration_ms(target)
+
+
+def test_a_copy_that_is_missing_is_a_missing_file(target: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_samples(target, 0, 1000)
+
+
+def test_the_report_names_what_was_lost(tmp_path: Path, target: Path) -> None:
+    track = Track(tone(20, rate=44_100), 44_100, "libmp3lame")
+    data = bytearray(write_media(tmp_path / "a.mp3", track, kind="mp3").read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 600] = bytes(600)
+    report = write_working_copy(BytesIO(bytes(data)), target, max_duration_s=60)
+    assert report.damaged
+    assert report.as_json()["filled_ms"] > 0
+    assert working_copy_duration_ms(target) == report.duration_ms == pytest.approx(20_000, abs=50)
+
+
+@pytest.mark.recordings
+def test_the_copy_of_a_recording_is_what_was_decoded(recordings: Path, target: Path) -> None:
+    for name in ("en_sonnet1_53s.mp3", "en_video_austen_28s.mp4", "en_mediarecorder_like_austen_28s.webm"):
+        report = write_working_copy(recordings / name, target, max_duration_s=3600)
+        whole, again = decoded(recordings / name)
+        assert report == again
+        assert np.array_equal(read_samples(target, 0, report.duration_ms + 1) * 32768, whole)
