@@ -37,13 +37,20 @@ function listen() {
 }
 
 function toggle() {
-  if (audio.paused) audio.play();
+  if (audio.paused) play();
   else audio.pause();
 }
 
 function seek(ms) {
   audio.currentTime = ms / 1000;
-  audio.play();
+  play();
+}
+
+function play() {
+  // A pause before the first sound is there breaks the promise; what cannot be played says so by itself.
+  audio.play().catch((problem) => {
+    if (!["AbortError", "NotSupportedError"].includes(problem.name)) throw problem;
+  });
 }
 
 function follow() {
