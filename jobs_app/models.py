@@ -85,6 +85,9 @@ class TranscriptionJob(models.Model):
     num_speakers = models.PositiveSmallIntegerField(null=True, blank=True)
     prompt = models.TextField(blank=True)
     priority = models.CharField(max_length=6, choices=JobPriority.choices, default=JobPriority.NORMAL)
+    interactive = models.BooleanField(
+        default=False, help_text="Started while its session was being recorded: comes before all others."
+    )
 
     status = models.CharField(max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
     stage = models.CharField(max_length=12, choices=JobStage.choices, default=JobStage.WAITING)
@@ -98,12 +101,22 @@ class TranscriptionJob(models.Model):
 
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True, help_text="Of the audio.")
     decode_report = models.JSONField(default=dict, blank=True)
+    planned_ms = models.PositiveBigIntegerField(default=0, help_text="Where the last window so far ends.")
+    planned = models.BooleanField(default=False, help_text="All the audio has come and is cut into windows.")
+    gaps = models.JSONField(
+        default=list, blank=True, help_text="Stretches without audio: {start_ms, end_ms, chunk, reason}."
+    )
     detected_language = models.CharField(max_length=10, blank=True)
     language_confidence = models.FloatField(null=True, blank=True)
-    transcript = models.TextField(blank=True)
+    raw_text = models.TextField(blank=True, help_text="What the engine said.")
+    transcript = models.TextField(blank=True, help_text="The same, corrected.")
     total_segments = models.PositiveIntegerField(default=0)
     total_words = models.PositiveIntegerField(default=0)
     average_confidence = models.FloatField(null=True, blank=True)
+    speech_span_ms = models.PositiveBigIntegerField(
+        default=0, help_text="From the start of the first segment to the end of the last."
+    )
+    speaking_ms = models.PositiveBigIntegerField(default=0, help_text="How long somebody speaks.")
     word_counts = models.JSONField(default=dict, blank=True)
 
     objects = TranscriptionJobQuerySet.as_manager()
@@ -204,10 +217,15 @@ class LeasedWork(models.Model):
 class StepKind(models.TextChoices):
     PREPARE = "prepare"
     FINISH = "finish"
+    JOIN = "join"
 
 
 class JobStep(LeasedWork):
-    """What a job needs beside its windows: decoding and planning before them, joining after them."""
+    """What a job needs beside its windows.
+
+    PREPARE decodes and plans; while a session is being recorded, again for each piece of it. FINISH joins the
+    windows' text. JOIN makes one file of a recording in pieces, for listening, when the job has ended.
+    """
 
     kind = models.CharField(max_length=8, choices=StepKind.choices)
 
@@ -230,6 +248,7 @@ class ChunkTranscription(LeasedWork):
     end_ms = models.PositiveBigIntegerField()
     speech_ms = models.PositiveBigIntegerField(help_text="How much of it is speech; 0 needs no engine.")
     raw_text = models.TextField(blank=True, help_text="What the engine said.")
+    corrected_text = models.TextField(blank=True)
     word_counts = models.JSONField(default=dict, blank=True)
     detected_language = models.CharField(max_length=10, blank=True)
     language_confidence = models.FloatField(null=True, blank=True)
@@ -269,9 +288,11 @@ class Segment(models.Model):
     kind = models.CharField(max_length=7, choices=SegmentKind.choices, default=SegmentKind.FINAL)
     start_ms = models.PositiveBigIntegerField()
     end_ms = models.PositiveBigIntegerField()
-    text = models.TextField()
+    raw_text = models.TextField(blank=True, help_text="What the engine said.")
+    text = models.TextField(help_text="The same, corrected.")
     confidence = models.FloatField(null=True, blank=True)
     speaker = models.CharField(max_length=40, blank=True)
+    raw_words = models.JSONField(default=list, blank=True, help_text="Empty: the same as `words`.")
     words = models.JSONField(default=list, blank=True)
 
     class Meta:

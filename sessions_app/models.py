@@ -74,6 +74,10 @@ class RecordingSession(models.Model):
     source = models.CharField(max_length=10, choices=SessionSource.choices)
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
+    joined = models.FileField(
+        upload_to="audio", max_length=200, blank=True, help_text="Of a recording in pieces: all of it."
+    )
+    joined_bytes = models.PositiveBigIntegerField(null=True, blank=True)
 
     objects = RecordingSessionQuerySet.as_manager()
 
@@ -114,6 +118,7 @@ class AudioChunk(models.Model):
     """One stored piece of a session's audio, as it arrived.
 
     `duration_ms` is measured while decoding; until then it is what the header says, or None.
+    `start_sample` and `sample_count`, at 16 kHz, are its place on the session's timeline once it is known.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -123,7 +128,15 @@ class AudioChunk(models.Model):
     filename = models.CharField(max_length=255, blank=True, help_text="The name it was sent under.")
     container = models.CharField(max_length=60, blank=True)
     codec = models.CharField(max_length=60, blank=True)
+    continues = models.BooleanField(
+        default=False, help_text="Part of a stream whose header came with an earlier piece."
+    )
+    claimed_ms = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The length its sender gives; used where it cannot be decoded."
+    )
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    start_sample = models.PositiveBigIntegerField(null=True, blank=True)
+    sample_count = models.PositiveBigIntegerField(null=True, blank=True)
     size_bytes = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
     received_at = models.DateTimeField(db_default=Now())
