@@ -11,12 +11,13 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Avg, Count, F
+from django.db.models import Avg, Count, F, Max, Min, Q, Sum
 from django.db.models.functions import Coalesce, Now
 
 from jobs_app import claims, queue
@@ -30,6 +31,7 @@ from jobs_app.models import (
     JobStep,
     LeasedWork,
     Segment,
+    SegmentKind,
     StepKind,
     TranscriptionJob,
     WorkStatus,
@@ -37,16 +39,15 @@ from jobs_app.models import (
 from jobs_app.options import JobOptions
 from speech.cues import join_texts
 from speech.errors import SpeechError
-from speech.types import DecodeReport, Transcription
+from speech.types import Transcription, samples_to_ms
 from speech.windows import Window
-from speech.words import count_words
+from speech.words import count_total_words, count_words
 
 if TYPE_CHECKING:
     from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
 
-INTERACTIVE_SOURCES = ("recorder", "live")
 CRASHED = "crashed"
 TIMED_OUT = "timed_out"
 
@@ -62,11 +63,14 @@ class AlreadyTranscribing(Exception):
 def start_job(
     session: RecordingSession, options: JobOptions, *, filename: str = "", duration_ms: int | None = None
 ) -> TranscriptionJob:
-    """Create a job with its first unit of work; a worker is woken when the transaction commits.
+    """Create a job; a worker is woken when the transaction commits.
+
+    While the session is being recorded its job has nothing to do until `audio_arrived`.
 
     Raises:
         AlreadyTranscribing: the constraint one_active_job_per_session decides, not a look before.
     """
+    recording = session.finished_at is None
     try:
         with transaction.atomic():
             job = TranscriptionJob.objects.create(
@@ -80,14 +84,41 @@ def start_job(
                 num_speakers=options.num_speakers,
                 prompt=options.prompt,
                 priority=options.priority,
+                interactive=recording,
                 duration_ms=duration_ms,
             )
     except IntegrityError as e:
         raise AlreadyTranscribing from e
     job.refresh_from_db()
-    _add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
-    queue.wake_on_commit()
+    if not recording:
+        # What an earlier job measured is measured again: a piece may have come since.
+        session.chunks.update(start_sample=None, sample_count=None)
+        _add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
+        queue.wake_on_commit()
     return job
+
+
+def audio_arrived(session: RecordingSession) -> None:
+    """Have new audio of `session`, or its end, taken into the plan of its job.
+
+    To be called in the transaction that stores the audio, or `finished_at`.
+    """
+    job = session.jobs.active().select_for_update().first()
+    if job is not None and not job.planned:
+        _prepare_again(job, owner_id=session.owner_id)
+
+
+def _prepare_again(job: TranscriptionJob, *, owner_id: int) -> None:
+    """The caller holds the lock on `job`. A preparation that is running looks for itself when it ends."""
+    step = job.jobsteps.filter(kind=StepKind.PREPARE).first()
+    if step is None:
+        _add_step(job, StepKind.PREPARE, owner_id=owner_id)
+    else:
+        # One that waits after an error keeps waiting; one that waits for a missing piece need not.
+        job.jobsteps.filter(pk=step.pk).filter(
+            Q(status=WorkStatus.DONE) | Q(status=WorkStatus.WAITING, error_code="")
+        ).update(status=WorkStatus.WAITING, attempt=0, not_before=Now(), finished_at=None)
+    queue.wake_on_commit()
 
 
 def _add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
@@ -95,11 +126,10 @@ def _add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
 
 
 def _work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, Any]:
-    interactive = job.session.source in INTERACTIVE_SOURCES
     return {
         "job": job,
         "owner_id": owner_id,
-        "rank": claims.rank(interactive=interactive, priority=job.priority),
+        "rank": claims.rank(interactive=job.interactive, priority=job.priority),
         "queued_at": job.created_at,
     }
 
@@ -112,6 +142,8 @@ def note_start(work: LeasedWork) -> None:
         return
     stage = JobStage.TRANSCRIBING
     if isinstance(work, JobStep):
+        if work.kind == StepKind.JOIN:
+            return  # the job has ended
         stage = JobStage.PREPARING if work.kind == StepKind.PREPARE else JobStage.FINISHING
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=JobStatus.PROCESSING, stage=stage, started_at=Coalesce(F("started_at"), Now())
@@ -144,24 +176,69 @@ def _release(
     return bool(row.update(status=status, lease_token="", lease_until=None, **ended, **columns))
 
 
-@transaction.atomic
-def finish_preparation(
-    step: JobStep, windows: Sequence[Window], *, durations_ms: Mapping[uuid.UUID, int], report: DecodeReport
-) -> bool:
-    """Store the plan, and the measured durations of the chunks by their ids.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What one run of the step PREPARE found. Moments are on the session's timeline.
 
-    False: the step is no longer this run's, and nothing was stored.
+    `places`: (start_sample, sample_count) of the chunks by their ids, where that is new. `windows` are new
+    ones; those that were planned before and lie in `dropped` are replaced by them. `complete`: no more audio
+    will come. `chunks_seen` and `finished_seen`: what this run knew of the session. `wait_s`: look again
+    after so long.
     """
-    duration_ms = sum(durations_ms.values())
+
+    windows: Sequence[Window]
+    places: Mapping[uuid.UUID, tuple[int, int]]
+    report: Mapping[str, Any]
+    duration_ms: int
+    planned_ms: int
+    gaps: Sequence[Mapping[str, Any]] = ()
+    dropped: Sequence[tuple[int, int]] = ()
+    complete: bool = True
+    chunks_seen: int = 1
+    finished_seen: bool = True
+    wait_s: float | None = None
+
+
+@transaction.atomic
+def finish_preparation(step: JobStep, found: Preparation) -> bool:
+    """Store what was found. False: the step is no longer this run's, and nothing was stored."""
     job = _lock(step.job_id)
-    if job is None or not _release(step, WorkStatus.DONE, progress_ms=duration_ms, error_code="", error=""):
+    if job is None:
         return False
-    job.duration_ms = duration_ms
-    job.decode_report = report.as_json()
+    session = job.session
+    more = (session.finished_at is not None) != found.finished_seen or (
+        session.chunks.count() != found.chunks_seen
+    )
+    again: dict[str, Any] = {}
+    if not found.complete and (more or found.wait_s is not None):
+        wait_s = 0 if more else found.wait_s
+        again = {"not_before": Now() + timedelta(seconds=wait_s or 0)}
+    if not _release(
+        step,
+        WorkStatus.WAITING if again else WorkStatus.DONE,
+        progress_ms=found.duration_ms,
+        # It has succeeded; should it run again, that is not another try of the same.
+        attempt=0,
+        error_code="",
+        error="",
+        **again,
+    ):
+        return False
+    job.duration_ms = found.duration_ms
+    job.decode_report = found.report
+    job.gaps = found.gaps
+    job.planned_ms = found.planned_ms
+    job.planned = found.complete
     job.stage = JobStage.TRANSCRIBING
-    job.save(update_fields=["duration_ms", "decode_report", "stage"])
-    for chunk_id, chunk_ms in durations_ms.items():
-        job.session.chunks.filter(pk=chunk_id).update(duration_ms=chunk_ms)
+    job.save(update_fields=["duration_ms", "decode_report", "gaps", "planned_ms", "planned", "stage"])
+    for chunk_id, (start_sample, sample_count) in found.places.items():
+        session.chunks.filter(pk=chunk_id).update(
+            start_sample=start_sample, sample_count=sample_count, duration_ms=samples_to_ms(sample_count)
+        )
+    for start_ms, end_ms in found.dropped:
+        job.chunktranscriptions.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
+    last = job.chunktranscriptions.aggregate(last=Max("number"))["last"]
+    first = 0 if last is None else last + 1
     columns = _work_columns(job, step.owner_id)
     ChunkTranscription.objects.bulk_create(
         ChunkTranscription(
@@ -173,10 +250,10 @@ def finish_preparation(
             status=WorkStatus.WAITING if w.speech_ms else WorkStatus.DONE,
             **columns,
         )
-        for number, w in enumerate(windows)
+        for number, w in enumerate(found.windows, start=first)
     )
     _close_if_complete(job, owner_id=step.owner_id)
-    queue.wake_on_commit(max(1, len(windows)))
+    queue.wake_on_commit(max(1, len(found.windows)))
     return True
 
 
@@ -229,11 +306,16 @@ def _close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
     """
     if job.status not in JOB_ACTIVE or job.jobsteps.filter(status__in=WORK_OPEN).exists():
         return
+    if not job.planned:
+        # More audio will come, or it has and nobody has looked.
+        if job.session.finished_at is not None:
+            _prepare_again(job, owner_id=owner_id)
+        return
     by_status = Counter(job.chunktranscriptions.order_by().values_list("status", flat=True))
     if any(by_status[s] for s in WORK_OPEN):
         return
     if by_status[WorkStatus.FAILED]:
-        failed = job.chunktranscriptions.filter(status=WorkStatus.FAILED).order_by("number").first()
+        failed = job.chunktranscriptions.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
         _end(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
     elif list(job.jobsteps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
@@ -247,7 +329,7 @@ def finish_job(step: JobStep) -> bool:
     job = _lock(step.job_id)
     if job is None or not _release(step, WorkStatus.DONE, error_code="", error=""):
         return False
-    windows = job.chunktranscriptions.order_by("number")
+    windows = job.chunktranscriptions.order_by("start_ms")
     spoken: Counter[str] = Counter()
     certain: Counter[str] = Counter()
     words: Counter[str] = Counter()
@@ -263,24 +345,48 @@ def finish_job(step: JobStep) -> bool:
         language, speech_ms = spoken.most_common(1)[0]
         job.detected_language = language
         job.language_confidence = certain[language] / speech_ms if speech_ms else None
-    numbers = job.segments.aggregate(n=Count("pk"), confidence=Avg("confidence"))
     job.transcript = join_texts(texts)
     job.word_counts = dict(words)
-    job.total_words = sum(words.values())
-    job.total_segments = numbers["n"]
-    job.average_confidence = numbers["confidence"]
+    measured = _measure(job)
     job.save(
-        update_fields=[
-            "detected_language",
-            "language_confidence",
-            "transcript",
-            "word_counts",
-            "total_words",
-            "total_segments",
-            "average_confidence",
-        ]
+        update_fields=["detected_language", "language_confidence", "transcript", "word_counts", *measured]
     )
     _end(job, JobStatus.COMPLETED, progress=100)
+    if _in_pieces(job):
+        _add_step(job, StepKind.JOIN, owner_id=step.owner_id)
+        queue.wake_on_commit()
+    return True
+
+
+def _measure(job: TranscriptionJob) -> list[str]:
+    """Set the statistics of `job` from its segments alone; the names of the columns."""
+    found = job.segments.filter(kind=SegmentKind.FINAL).aggregate(
+        total_segments=Count("pk"),
+        average_confidence=Avg("confidence"),
+        speech_span_ms=Coalesce(Max("end_ms") - Min("start_ms"), 0),
+        speaking_ms=Coalesce(Sum(F("end_ms") - F("start_ms")), 0),
+    )
+    found["total_words"] = count_total_words(job.transcript)
+    for name, value in found.items():
+        setattr(job, name, value)
+    return list(found)
+
+
+def _in_pieces(job: TranscriptionJob) -> bool:
+    """Whether the recording has to be joined before it can be played as one."""
+    chunks = job.session.chunks
+    return not job.session.joined and (chunks.count() > 1 or chunks.filter(number__gt=0).exists())
+
+
+@transaction.atomic
+def finish_joining(step: JobStep, *, stored: str, size_bytes: int) -> bool:
+    """Note where the recording is in one file. False: the step is no longer this run's."""
+    job = _lock(step.job_id)
+    if job is None or not _release(step, WorkStatus.DONE, error_code="", error=""):
+        return False
+    job.session.joined = stored
+    job.session.joined_bytes = size_bytes
+    job.session.save(update_fields=["joined", "joined_bytes"])
     return True
 
 
@@ -430,6 +536,9 @@ def retry_job(job_id: uuid.UUID) -> bool:
         model._default_manager.filter(job=job, status__in=(WorkStatus.FAILED, WorkStatus.CANCELLED)).update(
             status=WorkStatus.WAITING, attempt=0, not_before=Now(), error_code="", error=""
         )
+    if not job.planned:
+        # More of the recording may have come since the job failed.
+        _prepare_again(job, owner_id=job.session.owner_id)
     queue.wake_on_commit(settings.WORKERS)
     return True
 
@@ -442,7 +551,7 @@ def change_priority(job_id: uuid.UUID, priority: str) -> bool:
         return False
     job.priority = JobPriority(priority)
     job.save(update_fields=["priority"])
-    new_rank = claims.rank(interactive=job.session.source in INTERACTIVE_SOURCES, priority=priority)
+    new_rank = claims.rank(interactive=job.interactive, priority=priority)
     for model in claims.WORK_MODELS:
         model._default_manager.filter(job=job).update(rank=new_rank)
     return True

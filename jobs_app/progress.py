@@ -30,6 +30,8 @@ def percent(job_id: uuid.UUID) -> int:
         running=Sum("progress_ms", filter=Q(status=WorkStatus.RUNNING)),
     )
     if windows["total"]:
+        if not TranscriptionJob.objects.filter(pk=job_id, planned=True).exists():
+            return 0  # still being recorded: nobody knows of how much this is a part
         part = ((windows["done"] or 0) + (windows["running"] or 0)) / windows["total"]
         return PREPARE_WEIGHT + int(min(1, part) * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
     step = (
@@ -45,6 +47,9 @@ def percent(job_id: uuid.UUID) -> int:
 def eta_seconds(job: TranscriptionJob) -> int | None:
     """How long the rest will take if it goes on as it has; None before that can be said."""
     if job.status != JobStatus.PROCESSING or job.started_at is None:
+        return None
+    # A recording takes as long as it is recorded, and seconds after that.
+    if job.interactive:
         return None
     # While it is being prepared the pace says nothing of the engine's; and what an earlier attempt has
     # done, this one has not taken any time for.

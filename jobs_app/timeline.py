@@ -5,23 +5,27 @@ A working copy is a cache beside the worker. It can be deleted at any time and i
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from django.conf import settings
+from django.core.files import File
+from django.core.files.storage import default_storage
 from django.db.models.fields.files import FieldFile
 
 from speech.engines.base import Samples
 from speech.errors import SpeechError, UnreadableAudio
-from speech.types import DecodeReport
-from speech.working_copy import read_samples, working_copy_duration_ms, write_working_copy
+from speech.plan import BLOCK_MS
+from speech.types import DecodeReport, ms_to_samples
+from speech.working_copy import new_flac, read_range, write_working_copy
 
 
 class AudioMissing(SpeechError):
@@ -38,63 +42,102 @@ def working_copy_path(chunk_id: uuid.UUID) -> Path:
     return Path(settings.WORK_DIR) / f"{chunk_id}.flac"
 
 
+class Timeline:
+    """The chunks that have their place, with silence where a chunk is missing or cannot be read.
+
+    `unreadable`: the numbers of those that cannot. Reading makes lost working copies again.
+    """
+
+    def __init__(self, chunks: Sequence[Chunk], *, unreadable: Container[int] = ()) -> None:
+        self._chunks = chunks
+        self._placed = [c for c in chunks if c.sample_count and c.number not in unreadable]
+
+    def read(self, start_ms: int, end_ms: int, *, on_progress: Callable[[], None] | None = None) -> Samples:
+        """The samples of `[start_ms, end_ms)`.
+
+        `on_progress` is called now and then while a working copy is made again; what it raises ends that.
+        """
+        first, end = ms_to_samples(start_ms), ms_to_samples(end_ms)
+        samples = np.zeros(end - first, dtype=np.float32)
+        for chunk in self._placed:
+            begins = max(first, chunk.start_sample)
+            ends = min(end, chunk.start_sample + chunk.sample_count)
+            if begins < ends:
+                part = self._read(chunk, begins - chunk.start_sample, ends - chunk.start_sample, on_progress)
+                samples[begins - first :][: len(part)] = part
+        return samples
+
+    def _read(self, chunk: Chunk, first: int, end: int, on_progress: Callable[[], None] | None) -> Samples:
+        copy = working_copy_path(chunk.id)
+        try:
+            return read_range(copy, first, end)
+        except (FileNotFoundError, UnreadableAudio):
+            # It is only a cache, which someone may have deleted or a disk damaged.
+            prepare_chunk(
+                chunk,
+                self._chunks,
+                max_duration_s=settings.MAX_AUDIO_S,
+                on_progress=None if on_progress is None else lambda *_: on_progress(),
+            )
+            return read_range(copy, first, end)
+
+
 def prepare_chunk(
-    chunk: Chunk, *, max_duration_s: int, on_progress: Callable[[int, int | None], None] | None = None
+    chunk: Chunk,
+    chunks: Iterable[Chunk],
+    *,
+    max_duration_s: int,
+    on_progress: Callable[[int, int | None], None] | None = None,
 ) -> DecodeReport:
-    """Decode a chunk into its working copy.
+    """Decode a chunk into its working copy; `chunks` are all of its session, in order.
 
     Raises:
         SpeechError: it cannot be decoded, or is longer than `max_duration_s`.
     """
-    with _local_file(chunk.file) as source:
+    stream = stream_of(chunk, chunks)
+    with ExitStack() as files:
+        paths = [files.enter_context(_local_file(piece.file)) for piece in stream]
+        if len(paths) == 1:
+            return write_working_copy(
+                paths[0], working_copy_path(chunk.id), max_duration_s=max_duration_s, on_progress=on_progress
+            )
+        from speech.pieces import Joined
+
         return write_working_copy(
-            source,
+            files.enter_context(Joined(paths)),
             working_copy_path(chunk.id),
+            start_sample=sum(piece.sample_count or 0 for piece in stream[:-1]),
             max_duration_s=max_duration_s,
             on_progress=on_progress,
         )
 
 
-def read(
-    chunks: Iterable[Chunk], start_ms: int, end_ms: int, *, on_progress: Callable[[], None] | None = None
-) -> Samples:
-    """The samples of `[start_ms, end_ms)` of the timeline that `chunks` make, in their order.
-
-    `on_progress` is called now and then while a working copy has to be made again; what it raises ends that.
-    """
-    parts = []
-    offset_ms = 0
-    for chunk in chunks:
-        samples, duration_ms = _read_chunk(chunk, start_ms - offset_ms, end_ms - offset_ms, on_progress)
-        parts.append(samples)
-        offset_ms += duration_ms
-        if offset_ms >= end_ms:
+def stream_of(chunk: Chunk, chunks: Iterable[Chunk]) -> list[Chunk]:
+    """The pieces that `chunk` needs to be decoded, itself last: those since the one with the header."""
+    stream: list[Chunk] = []
+    for piece in chunks:
+        if piece.number > chunk.number:
             break
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+        if not piece.continues:
+            stream.clear()
+        stream.append(piece)
+    return stream
 
 
-def _read_chunk(
-    chunk: Chunk, start_ms: int, end_ms: int, on_progress: Callable[[], None] | None
-) -> tuple[Samples, int]:
-    """What a chunk has of `[start_ms, end_ms)` of its own timeline, and its duration in milliseconds."""
-    copy = working_copy_path(chunk.id)
-
-    def read_copy() -> tuple[Samples, int]:
-        duration_ms = working_copy_duration_ms(copy)
-        first, last = max(start_ms, 0), min(end_ms, duration_ms)
-        samples = read_samples(copy, first, last) if first < last else np.zeros(0, dtype=np.float32)
-        return samples, duration_ms
-
-    try:
-        return read_copy()
-    except (FileNotFoundError, UnreadableAudio):
-        # It is only a cache, which someone may have deleted or a disk damaged.
-        prepare_chunk(
-            chunk,
-            max_duration_s=settings.MAX_AUDIO_S,
-            on_progress=None if on_progress is None else lambda *_: on_progress(),
-        )
-        return read_copy()
+def store_joined(
+    sound: Timeline, duration_ms: int, folder: str, *, on_progress: Callable[[int], None]
+) -> tuple[str, int]:
+    """Store the first `duration_ms` as one FLAC file beside the chunks; its name, and its size in bytes."""
+    with tempfile.TemporaryDirectory(dir=settings.WORK_DIR) as work_folder:
+        path = Path(work_folder) / "joined.flac"
+        with new_flac(path) as write:
+            for start_ms in range(0, duration_ms, BLOCK_MS):
+                end_ms = min(start_ms + BLOCK_MS, duration_ms)
+                write(sound.read(start_ms, end_ms, on_progress=lambda: on_progress(0)))
+                on_progress(end_ms)
+        with path.open("rb") as file:
+            name = f"audio/{folder}/joined-{secrets.token_hex(8)}.flac"
+            return default_storage.save(name, File(file)), path.stat().st_size
 
 
 def forget(chunk_ids: Iterable[uuid.UUID]) -> None:

@@ -1,4 +1,4 @@
-"""Doing one unit of work: prepare a recording, transcribe a window, or finish a job.
+"""Doing one unit of work: prepare a recording, transcribe a window, finish a job, or join its audio.
 
 The slow part runs outside of any transaction; what it found is stored by one short one at the end.
 """
@@ -9,8 +9,6 @@ import errno
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import fields
-from functools import partial
 from typing import TypeVar
 
 from django.conf import settings
@@ -21,10 +19,10 @@ from jobs_app import claims, lifecycle, timeline
 from jobs_app.guard import Guard, LeaseLost
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind
 from jobs_app.options import engine_settings, transcribe_options
-from speech.engines import capabilities, load_engine
-from speech.errors import NoAudio, SpeechError
-from speech.plan import plan
-from speech.types import DecodeReport, Transcription
+from jobs_app.preparation import UNREADABLE, prepare
+from speech.engines import load_engine
+from speech.errors import SpeechError
+from speech.types import Transcription
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -70,6 +68,8 @@ def _do(work: LeasedWork, guard: Guard) -> None:
             _persist(guard, lambda: lifecycle.finish_window(work, result))
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
             _prepare(work, guard)
+        elif isinstance(work, JobStep) and work.kind == StepKind.JOIN:
+            _join(work, guard)
         elif isinstance(work, JobStep):
             _finish(work, guard)
     except LeaseLost:
@@ -95,41 +95,17 @@ def _deadline_s(work: LeasedWork) -> float:
 
 
 def _prepare(step: JobStep, guard: Guard) -> None:
-    """Decode every chunk into its working copy, find the speech in it, and plan the windows."""
-    job = step.job
-    report = DecodeReport()
+    """Place the chunks on the timeline and plan windows of it."""
     chunks = _chunks(step, guard)
-    durations_ms = {}
-    for chunk in chunks:
-        before_ms = report.duration_ms
-        one = timeline.prepare_chunk(
-            chunk,
-            max_duration_s=settings.MAX_AUDIO_S - before_ms // 1000,
-            # Decoding is about half of preparing, finding speech the other half.
-            on_progress=lambda done_ms, _, before_ms=before_ms: guard.advance((before_ms + done_ms) // 2),
-        )
-        durations_ms[chunk.pk] = one.duration_ms
-        _add(report, one)
-    if not report.samples:
-        raise NoAudio
-    duration_ms = sum(durations_ms.values())
-    windows = plan(
-        partial(timeline.read, chunks),
-        duration_ms,
-        capabilities(job.engine, job.model),
-        on_progress=lambda done_ms: guard.advance((duration_ms + done_ms) // 2),
-    )
-    _persist(
-        guard,
-        lambda: lifecycle.finish_preparation(step, windows, durations_ms=durations_ms, report=report),
-    )
+    # Read before the chunks were: if it has finished since, they may not be all, and this runs again.
+    finished = step.job.session.finished_at is not None
+    found = prepare(step, guard, chunks, finished=finished)
+    _persist(guard, lambda: lifecycle.finish_preparation(step, found))
 
 
 def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
     job = window.job
-    samples = timeline.read(
-        _chunks(window, guard), window.start_ms, window.end_ms, on_progress=lambda: guard.advance(0)
-    )
+    samples = _sound(window, guard).read(window.start_ms, window.end_ms, on_progress=lambda: guard.advance(0))
     engine = load_engine(job.engine, engine_settings(job.engine, job.model))
     heard = engine.transcribe(samples, transcribe_options(job), on_segment=lambda s: guard.advance(s.end_ms))
     return Transcription(
@@ -140,9 +116,27 @@ def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
 
 
 def _finish(step: JobStep, guard: Guard) -> None:
-    # Before the job ends: the next job of the session may then make its own copies.
-    timeline.forget(chunk.pk for chunk in _chunks(step, guard))
+    chunks = _chunks(step, guard)
+    if len(chunks) == 1:
+        # Before the job ends: the next job of the session may then make its own copies.
+        timeline.forget(chunk.pk for chunk in chunks)
     _persist(guard, lambda: lifecycle.finish_job(step))
+
+
+def _join(step: JobStep, guard: Guard) -> None:
+    """Make one file of a recording in pieces, for those who listen to it."""
+    chunks = _chunks(step, guard)
+    sound = _sound(step, guard)
+    stored, size_bytes = timeline.store_joined(
+        sound, step.job.duration_ms or 0, f"{step.job.session_id}", on_progress=guard.advance
+    )
+    _persist(guard, lambda: lifecycle.finish_joining(step, stored=stored, size_bytes=size_bytes))
+    timeline.forget(chunk.pk for chunk in chunks)
+
+
+def _sound(work: LeasedWork, guard: Guard) -> timeline.Timeline:
+    unreadable = {gap["chunk"] for gap in work.job.gaps if gap["reason"] == UNREADABLE}
+    return timeline.Timeline(_chunks(work, guard), unreadable=unreadable)
 
 
 def _chunks(work: LeasedWork, guard: Guard) -> list[timeline.Chunk]:
@@ -165,15 +159,3 @@ def _persist(guard: Guard, change: Callable[[], T]) -> T:
         guard.advance(0)
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 5)
-
-
-def _add(total: DecodeReport, one: DecodeReport) -> None:
-    """Add what decoding one chunk met to what was met before."""
-    for name in (f.name for f in fields(DecodeReport)):
-        value = getattr(one, name)
-        if isinstance(value, str):
-            setattr(total, name, getattr(total, name) or value)
-        elif name == "audio_streams":
-            total.audio_streams = max(total.audio_streams, value)
-        else:
-            setattr(total, name, getattr(total, name) + value)

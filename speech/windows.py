@@ -18,6 +18,9 @@ LONG_SILENCE_MS = 15_000
 SILENCE_MARGIN_MS = 1_000
 """As much of a long silence stays with the speech on either side."""
 
+GROWING_CHOICE_MS = 8_000
+"""So much audio must be there behind a window's least length to look for a pause in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -41,13 +44,39 @@ def plan_windows(
     `speech` is in order and without overlaps. Where a stretch has no pause to cut in,
     `quietest(start_ms, end_ms)` names the moment in it; without it the cut is at the latest full second.
     """
-    pauses = [Span(a.end_ms, b.start_ms) for a, b in pairwise(speech)]
+    pauses = _pauses(speech)
     cuts = [0]
     for start_ms, end_ms, has_speech in _stretches(speech, duration_ms):
         if has_speech:
             cuts += _cuts(pauses, start_ms, end_ms, min_window_s * 1000, max_window_s * 1000, quietest)
         cuts.append(end_ms)
     return [Window(a, b, _speech_ms(speech, a, b)) for a, b in pairwise(cuts)]
+
+
+def plan_growing(
+    speech: Sequence[Span],
+    duration_ms: int,
+    *,
+    min_window_s: int,
+    max_window_s: int,
+    quietest: Callable[[int, int], int] | None = None,
+) -> list[Window]:
+    """As many windows of `[0, duration_ms)` as can be cut although more audio comes; the rest waits for it.
+
+    A recorder cuts in the middle of words, so the end of the audio so far is no place to cut: each window
+    ends in a pause, and less than `min_window_s` and the room to look for the next pause are kept.
+    """
+    # After the last word is a pause, too, of which nobody knows yet how long it will be.
+    pauses = [*_pauses(speech), Span(speech[-1].end_ms, duration_ms)] if speech else [Span(0, duration_ms)]
+    cuts = [0]
+    while duration_ms - cuts[-1] >= min_window_s * 1000 + GROWING_CHOICE_MS:
+        earliest, latest = cuts[-1] + min_window_s * 1000, cuts[-1] + max_window_s * 1000
+        cuts.append(_best_cut(pauses, earliest, min(latest, duration_ms), quietest))
+    return [Window(a, b, _speech_ms(speech, a, b)) for a, b in pairwise(cuts)]
+
+
+def _pauses(speech: Sequence[Span]) -> list[Span]:
+    return [Span(a.end_ms, b.start_ms) for a, b in pairwise(speech)]
 
 
 def _stretches(speech: Sequence[Span], duration_ms: int) -> list[tuple[int, int, bool]]:

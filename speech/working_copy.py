@@ -51,6 +51,7 @@ def write_working_copy(
     target: Path,
     *,
     max_duration_s: int,
+    start_sample: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> DecodeReport:
     """Decode `source` into `target`, which appears whole or not at all, and say what was met.
@@ -58,9 +59,26 @@ def write_working_copy(
     `on_progress(done_ms, total_ms)` is called every 10 s of sound; `total_ms` is what the header says, or
     None. What it raises ends the work. Raises what `decode` raises, and OSError, as of a full disk. A killed
     process leaves a hidden `.NAME.*.part` beside the target, never half a target.
+
+    With a `start_sample`, be it 0, `source` is a stream as far as it has arrived, and the copy is of what lies
+    at or after that sample. Copies whose `start_sample` is the end of the one before make up the stream.
     """
-    total_ms = probe(source).duration_ms
+    total_ms = probe(source).duration_ms if start_sample is None else None
     report = DecodeReport()
+    said = 0
+    with new_flac(target) as write:
+        blocks = decode(source, report=report, max_duration_s=max_duration_s, start_sample=start_sample)
+        for block in blocks:
+            write(block)
+            if on_progress and report.samples - said >= _PROGRESS_SAMPLES:
+                said = report.samples
+                on_progress(report.duration_ms, total_ms)
+    return report
+
+
+@contextmanager
+def new_flac(target: Path) -> Iterator[Callable[[npt.NDArray[np.int16] | npt.NDArray[np.float32]], None]]:
+    """A function that writes samples to `target`, which appears after the `with`, whole or not at all."""
     handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with open(handle, "wb", buffering=0) as file:
@@ -68,14 +86,13 @@ def write_working_copy(
             with SoundFile(
                 sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="FLAC", compression_level=0.5
             ) as flac:
-                said = 0
-                for block in decode(source, report=report, max_duration_s=max_duration_s):
-                    flac.write(block)
+
+                def write(samples: npt.NDArray[np.int16] | npt.NDArray[np.float32]) -> None:
+                    flac.write(samples)
                     if sink.error:
                         raise sink.error
-                    if on_progress and report.samples - said >= _PROGRESS_SAMPLES:
-                        said = report.samples
-                        on_progress(report.duration_ms, total_ms)
+
+                yield write
             # Closing has written the length into the header.
             if sink.error:
                 raise sink.error
@@ -84,17 +101,21 @@ def write_working_copy(
     except BaseException:
         os.unlink(name)
         raise
-    return report
 
 
 def read_samples(path: Path, start_ms: int, end_ms: int) -> npt.NDArray[np.float32]:
-    """The samples of `[start_ms, end_ms)` of a working copy, from -1 to 1; fewer at the recording's end.
+    """`read_range` in milliseconds."""
+    return read_range(path, ms_to_samples(start_ms), ms_to_samples(end_ms))
+
+
+def read_range(path: Path, first: int, end: int) -> npt.NDArray[np.float32]:
+    """The samples `[first, end)` of a working copy, from -1 to 1; fewer at the recording's end.
 
     Raises UnreadableAudio where the copy is damaged, and OSError where it cannot be opened.
     """
     with _reading(path) as flac:
-        start = min(ms_to_samples(start_ms), flac.frames)
-        wanted = min(ms_to_samples(end_ms), flac.frames) - start
+        start = min(first, flac.frames)
+        wanted = min(end, flac.frames) - start
         flac.seek(start)
         samples: npt.NDArray[np.float32] = flac.read(max(0, wanted), dtype="float32")
         if len(samples) < wanted:

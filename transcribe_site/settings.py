@@ -174,9 +174,16 @@ FILE_UPLOAD_PERMISSIONS = 0o640
 # Of a request without its files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * MIB
 MAX_UPLOAD_BYTES = env.number("MAX_UPLOAD_MB", 2048, at_least=1) * MIB
+MAX_CHUNK_BYTES = env.number("MAX_CHUNK_MB", 100, at_least=1) * MIB
+# Of one recording.
+MAX_CHUNKS = env.number("MAX_CHUNKS", 10_000, at_least=1)
 MAX_AUDIO_S = env.number("MAX_AUDIO_HOURS", 12, at_least=1) * 3600
 # Refuse uploads while less than this would stay free.
 MIN_FREE_DISK_BYTES = env.number("MIN_FREE_DISK_MB", 500) * MIB
+# A recording that nothing comes of for so long is finished with what has come.
+# A piece of a recording that is missing while later ones are there is waited for so long.
+CHUNK_WAIT_S = env.number("CHUNK_WAIT_S", 60, at_least=0)
+ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
 # What an upload that broke off may leave is removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
 
@@ -210,13 +217,15 @@ SWEEP_EVERY_S = env.number("SWEEP_EVERY_S", 10, at_least=1)
 # A cluster that has not run anything for this long, asked to, is killed and started again.
 STALL_AFTER_S = env.number("STALL_AFTER_S", 60, at_least=3)
 STOP_GRACE_S = env.number("STOP_GRACE_S", 30, at_least=1)
-SWEEPERS = ["jobs_app.sweep.sweep", "sessions_app.orphans.sweep"]
+SWEEPERS = ["jobs_app.sweep.sweep", "sessions_app.abandoned.sweep", "sessions_app.orphans.sweep"]
 
 # What a person does at once; see docs/operations.md before raising these.
 THROTTLE_RATES = {
     "user": env.text("THROTTLE_USER", "6000/hour"),
     "anon": env.text("THROTTLE_ANON", "120/hour"),
     "upload": env.text("THROTTLE_UPLOAD", "600/hour"),
+    # By the minute: each request reads the times of all that count.
+    "chunk": env.text("THROTTLE_CHUNK", "1200/minute"),
     "login": env.text("THROTTLE_LOGIN", "30/hour"),
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from speech.types import SpeechSegment, Transcription
+
+RECORDING_WINDOW_S = (18, 29)
+"""Whisper hears half a minute at a time, and needs as long for less."""
 
 Samples = npt.NDArray[np.float32]
 """Mono samples at `speech.types.SAMPLE_RATE`, from -1 to 1; shape (n,)."""
@@ -52,6 +55,14 @@ class Capabilities:
     needs_voice_activity: bool = True
     min_window_s: int = 40
     max_window_s: int = 60
+
+    def while_recording(self) -> Capabilities:
+        """The same for a recording that goes on: somebody waits for its text, and for its end."""
+        return replace(
+            self,
+            min_window_s=min(RECORDING_WINDOW_S[0], self.min_window_s),
+            max_window_s=min(RECORDING_WINDOW_S[1], self.max_window_s),
+        )
 
 
 class Engine(Protocol):

@@ -20,6 +20,7 @@ import redis
 import soundfile
 from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection
+from django.utils import timezone
 
 from jobs_app import lifecycle
 from jobs_app.models import ChunkTranscription, JobStatus, TranscriptionJob, WorkStatus
@@ -42,7 +43,9 @@ def make_jobs(owner, *, prompt: str, jobs: int = JOBS, seconds: int = SECONDS) -
         first = n * 1000
         flac = io.BytesIO()
         soundfile.write(flac, make_numbered_audio(first, seconds), SAMPLE_RATE, format="FLAC")
-        session = RecordingSession.objects.create(owner=owner, source="upload", title=f"talk {n}")
+        session = RecordingSession.objects.create(
+            owner=owner, source="upload", title=f"talk {n}", finished_at=timezone.now()
+        )
         AudioChunk.objects.create(
             session=session,
             number=0,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 from django.core.files.base import File
+from django.utils import timezone
 
 from jobs_app import lifecycle, work
 from jobs_app.models import JobStatus
@@ -26,7 +27,7 @@ def test_ten_hours_of_silence_are_an_empty_transcript(alice, settings, tmp_path)
     with soundfile.SoundFile(recording, "w", SAMPLE_RATE, 1) as file:
         for _ in range(HOURS * 60):
             file.write(np.zeros(60 * SAMPLE_RATE, dtype=np.int16))
-    session = RecordingSession.objects.create(owner=alice, source="upload")
+    session = RecordingSession.objects.create(owner=alice, source="upload", finished_at=timezone.now())
     with recording.open("rb") as content:
         AudioChunk.objects.create(
             session=session,

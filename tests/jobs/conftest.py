@@ -6,14 +6,15 @@ import time
 import pytest
 import soundfile
 from django.core.files.base import ContentFile
-from django.db import connection
+from django.db import connection, transaction
+from django.utils import timezone
 
 from jobs_app import lifecycle
 from jobs_app.models import ChunkTranscription, StepKind
 from jobs_app.options import resolve_options
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
-from speech.types import SAMPLE_RATE, DecodeReport
+from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
 from speech.windows import Window
 
 
@@ -35,7 +36,12 @@ def new_session(db, settings, tmp_path):
         folder.mkdir()
 
     def make(owner, *, seconds: int = 0, source: str = "upload", first: int = 0) -> RecordingSession:
-        session = RecordingSession.objects.create(owner=owner, source=source, title="A talk")
+        session = RecordingSession.objects.create(
+            owner=owner,
+            source=source,
+            title="A talk",
+            finished_at=timezone.now() if source == "upload" else None,
+        )
         content = b"not decoded in this test"
         if seconds:
             wav = io.BytesIO()
@@ -59,7 +65,10 @@ def new_job(new_session, wakes):
 
     def make(owner, *, seconds: int = 0, source: str = "upload", **options):
         session = new_session(owner, seconds=seconds, source=source)
-        return lifecycle.start_job(session, resolve_options(engine="fake", **options), filename="talk.wav")
+        job = lifecycle.start_job(session, resolve_options(engine="fake", **options), filename="talk.wav")
+        with transaction.atomic():
+            lifecycle.audio_arrived(session)
+        return job
 
     return make
 
@@ -70,8 +79,15 @@ def windows_of(n: int, *, length_ms: int = 1000) -> list[Window]:
 
 def prepare(step, windows: list[Window]) -> bool:
     """Finish the preparation of a job with one chunk."""
-    durations_ms = {step.job.session.chunks.get().pk: windows[-1].end_ms}
-    return lifecycle.finish_preparation(step, windows, durations_ms=durations_ms, report=DecodeReport())
+    duration_ms = windows[-1].end_ms if windows else 0
+    found = lifecycle.Preparation(
+        windows=windows,
+        places={step.job.session.chunks.get().pk: (0, ms_to_samples(duration_ms))},
+        report=DecodeReport().as_json(),
+        duration_ms=duration_ms,
+        planned_ms=duration_ms,
+    )
+    return lifecycle.finish_preparation(step, found)
 
 
 @pytest.fixture
@@ -81,9 +97,7 @@ def planned_job(new_job):
     def make(owner, n: int = 2, **options):
         job = new_job(owner, **options)
         step = take(job.jobsteps.get(kind=StepKind.PREPARE))
-        assert lifecycle.finish_preparation(
-            step, windows_of(n), durations_ms={job.session.chunks.get().pk: n * 1000}, report=DecodeReport()
-        )
+        assert prepare(step, windows_of(n))
         job.refresh_from_db()
         return job
 

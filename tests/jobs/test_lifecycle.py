@@ -290,10 +290,10 @@ def test_windows_are_planned_once(alice, new_job):
     assert statuses(job) == ["waiting", "waiting"]
 
 
-def test_a_job_without_preparation_is_not_completed_empty(alice, new_session):
+def test_a_job_without_preparation_is_prepared_rather_than_completed_empty(alice, new_session):
     job = TranscriptionJob.objects.create(session=new_session(alice), engine="fake", model="fake")
     lifecycle.close(job.pk)
-    assert not job.jobsteps.exists()
+    assert job.jobsteps.get().kind == StepKind.PREPARE
 
 
 def test_work_of_workers_that_were_stopped_is_given_back_at_no_cost(alice, planned_job):

@@ -93,7 +93,7 @@ def test_a_bug_counts_as_an_attempt_and_does_not_go_round_for_ever(
         tried.append(1)
         raise KeyError("a bug")
 
-    monkeypatch.setattr(work, "plan", broken)
+    monkeypatch.setattr(work, "prepare", broken)
     job = run_to_end(new_job(alice, seconds=2))
     assert (job.status, len(tried)) == (JobStatus.FAILED, 3)
     assert "KeyError" in caplog.text

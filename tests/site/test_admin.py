@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -89,8 +88,14 @@ def prepare(job, n_windows: int = 2):
     lifecycle.note_start(step)
     windows = [Window(i * 30_000, (i + 1) * 30_000, 30_000) for i in range(n_windows)]
     report = DecodeReport(container="wav", codec="pcm_s16le", samples=480_000 * n_windows, notes=["A note."])
-    durations_ms = {uuid.uuid4(): 30_000 * n_windows}
-    assert lifecycle.finish_preparation(step, windows, durations_ms=durations_ms, report=report)
+    assert lifecycle.finish_preparation(step, preparation(windows, report))
+
+
+def preparation(windows, report):
+    length_ms = windows[-1].end_ms if windows else 0
+    return lifecycle.Preparation(
+        windows=windows, places={}, report=report.as_json(), duration_ms=length_ms, planned_ms=length_ms
+    )
 
 
 def complete(job, n_windows: int = 2):
@@ -563,7 +568,7 @@ def test_a_deleted_job_is_cancelled_first_and_its_recording_stays(as_staff, new_
     assert not TranscriptionJob.objects.exists()
     assert RecordingSession.objects.get().pk == session_id
     # The worker in the middle of it stores nothing.
-    assert not lifecycle.finish_preparation(step, [], durations_ms={}, report=DecodeReport())
+    assert not lifecycle.finish_preparation(step, preparation([], DecodeReport()))
 
 
 @pytest.mark.parametrize("at_once", [False, True])

@@ -1,0 +1,255 @@
+"""The step PREPARE: give new chunks their place on the timeline, and plan windows as far as can be.
+
+Of an upload that is one run. While a recording goes on it runs again for each chunk, and takes up where the
+last window ended. All of it is worked out from what is stored, so a killed worker's run is simply done again.
+"""
+
+from __future__ import annotations
+
+import statistics
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Max, Min
+from django.utils import timezone
+
+from jobs_app import timeline
+from jobs_app.guard import Guard
+from jobs_app.lifecycle import Preparation
+from jobs_app.models import JobStep, TranscriptionJob
+from speech.engines import capabilities
+from speech.errors import AudioTooLong, NoAudio, SpeechError, UnreadableAudio
+from speech.plan import plan
+from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
+from speech.windows import Window
+
+MISSING, DAMAGED, UNREADABLE = "missing", "damaged", "unreadable"
+USUAL_CHUNK_S = 30
+"""The length of a missing chunk where nothing else tells it."""
+SHORTEST_GAP_S = 0.5
+
+
+def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, finished: bool) -> Preparation:
+    """Decode what is new of `chunks`, which are all that have come, and plan what is not planned.
+
+    `finished`: no more will come.
+
+    Raises:
+        SpeechError: nothing of a recording that has ended can be used, or it is too long.
+    """
+    job = step.job
+    placement = _Placement(job, chunks, finished=finished)
+    placement.place_all(guard)
+    report = _merged(job.decode_report, placement.reports)
+    if finished and not report["duration_ms"]:
+        raise _nothing_heard(placement)
+    heard_ms = samples_to_ms(placement.end)
+    sound = timeline.Timeline(
+        chunks, unreadable={gap["chunk"] for gap in placement.gaps if gap["reason"] == UNREADABLE}
+    )
+    able = capabilities(job.engine, job.model)
+    if job.interactive:
+        able = able.while_recording()
+
+    def windows_of(start_ms: int, end_ms: int, *, more_to_come: bool) -> list[Window]:
+        return plan(
+            lambda a, b: sound.read(a, b, on_progress=lambda: guard.advance(0)),
+            end_ms,
+            able,
+            start_ms=start_ms,
+            more_to_come=more_to_come,
+            # Decoding is about half of preparing, finding speech the other half.
+            on_progress=lambda done_ms: guard.advance((heard_ms + done_ms) // 2),
+        )
+
+    from_ms, dropped, windows = job.planned_ms, [], []
+    if placement.changed is not None:
+        start_ms, end_ms = _windows_around(job, *placement.changed)
+        if end_ms is None:
+            dropped, from_ms = [(start_ms, heard_ms)], start_ms
+        else:
+            dropped, windows = [(start_ms, end_ms)], windows_of(start_ms, end_ms, more_to_come=False)
+    windows += windows_of(from_ms, heard_ms, more_to_come=not finished)
+    return Preparation(
+        windows=windows,
+        dropped=dropped,
+        places=placement.places,
+        gaps=placement.gaps,
+        report=report,
+        duration_ms=heard_ms,
+        planned_ms=max([from_ms, *(window.end_ms for window in windows)]),
+        complete=finished,
+        chunks_seen=len(chunks),
+        finished_seen=finished,
+        wait_s=placement.wait_s,
+    )
+
+
+@dataclass(slots=True)
+class _Placement:
+    """The chunks side by side on the timeline, up to a missing one that may still come. In samples.
+
+    What an earlier run of the job has placed stays where it is, unless a chunk that was given up comes late
+    and is not as long as was thought. `changed`: from where to where the timeline is not what it was; None:
+    to its end.
+    """
+
+    job: TranscriptionJob
+    chunks: Sequence[timeline.Chunk]
+    finished: bool = field(kw_only=True)
+    places: dict[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
+    gaps: list[dict[str, Any]] = field(default_factory=list)
+    reports: list[DecodeReport] = field(default_factory=list)
+    end: int = 0
+    wait_s: float | None = None
+    changed: tuple[int, int | None] | None = None
+    problem: SpeechError | None = None
+
+    def place_all(self, guard: Guard) -> None:
+        chunks = {chunk.number: chunk for chunk in self.chunks}
+        gaps = {gap["chunk"]: gap for gap in self.job.gaps}
+        last_known = max((c.number for c in self.chunks if c.sample_count is not None), default=-1)
+        for number in range(max(chunks, default=-1) + 1):
+            gap = gaps.get(number)
+            if number not in chunks:
+                length = self._length_of_missing(number, gap)
+                if length is None:
+                    return
+                self._add_gap(number, MISSING, self.end, length)
+                self.end += length
+                continue
+            chunk = chunks[number]
+            if chunk.sample_count is None:
+                start = self.end
+                self._decode(chunk, guard)
+                if number < last_known:
+                    self._came_late(chunk, start, gap)
+            else:
+                if gap is not None:
+                    self.gaps.append(gap)
+                self._put(chunk, chunk.sample_count)
+
+    def _put(self, chunk: timeline.Chunk, length: int) -> None:
+        if (chunk.start_sample, chunk.sample_count) != (self.end, length):
+            chunk.start_sample, chunk.sample_count = self.end, length
+            self.places[chunk.pk] = (self.end, length)
+        self.end += length
+
+    def _decode(self, chunk: timeline.Chunk, guard: Guard) -> None:
+        before_ms = samples_to_ms(self.end)
+        try:
+            report = timeline.prepare_chunk(
+                chunk,
+                self.chunks,
+                max_duration_s=settings.MAX_AUDIO_S - before_ms // 1000,
+                on_progress=lambda done_ms, _: guard.advance((before_ms + done_ms) // 2),
+            )
+        except SpeechError as e:
+            if isinstance(e, AudioTooLong) or not e.permanent:
+                raise
+            self.problem = self.problem or e
+            length = self._expected(chunk) or self._usual_length()
+            self._add_gap(chunk.number, UNREADABLE, self.end, length)
+            self._put(chunk, length)
+            return
+        self.reports.append(report)
+        length = report.samples
+        if chunk.continues:
+            # A piece that was lost before it shows in the stream's own clock.
+            self._add_gap(chunk.number, MISSING, self.end, report.filled_samples)
+        elif report.damaged and len(self.chunks) > 1:
+            # So that what comes after it does not shift.
+            length = max(length, self._expected(chunk))
+            self._add_gap(chunk.number, DAMAGED, self.end + report.samples, length - report.samples)
+        self._put(chunk, length)
+
+    def _came_late(self, chunk: timeline.Chunk, start: int, gap: Mapping[str, Any] | None) -> None:
+        end: int | None = None
+        if chunk.continues:
+            for piece in self.chunks:
+                # Each was decoded as what comes after the piece before it.
+                if piece.number > chunk.number:
+                    if not piece.continues:
+                        break
+                    piece.sample_count = None
+        elif gap is not None and self.end == start + _length(gap):
+            end = self.end
+        if self.changed is None:
+            self.changed = (start, end)
+        else:
+            before = self.changed[1]
+            self.changed = (self.changed[0], None if before is None or end is None else end)
+
+    def _length_of_missing(self, number: int, gap: Mapping[str, Any] | None) -> int | None:
+        """How much room a missing chunk gets; None: it may still come."""
+        after = [chunk for chunk in self.chunks if chunk.number > number]
+        if gap is None and not self.finished:
+            waited = timezone.now() - min(chunk.received_at for chunk in after)
+            wait_s = settings.CHUNK_WAIT_S - waited.total_seconds()
+            if wait_s > 0:
+                self.wait_s = wait_s
+                return None
+        if after[0].continues:
+            return 0
+        return self._usual_length() if gap is None else _length(gap)
+
+    def _usual_length(self) -> int:
+        known = [chunk.sample_count for chunk in self.chunks if chunk.sample_count]
+        return int(statistics.median_low(known)) if known else USUAL_CHUNK_S * SAMPLE_RATE
+
+    def _expected(self, chunk: timeline.Chunk) -> int:
+        """The length that its sender or its header gives; 0: neither does."""
+        longest_ms = settings.MAX_AUDIO_S * 1000 - samples_to_ms(self.end)
+        return ms_to_samples(max(0, min(chunk.claimed_ms or chunk.duration_ms or 0, longest_ms)))
+
+    def _add_gap(self, number: int, reason: str, start: int, length: int) -> None:
+        if length >= SHORTEST_GAP_S * SAMPLE_RATE:
+            self.gaps.append(
+                {
+                    "start_ms": samples_to_ms(start),
+                    "end_ms": samples_to_ms(start + length),
+                    "samples": length,
+                    "chunk": number,
+                    "reason": reason,
+                }
+            )
+
+
+def _length(gap: Mapping[str, Any]) -> int:
+    return int(gap["samples"])
+
+
+def _nothing_heard(placement: _Placement) -> SpeechError:
+    if not placement.chunks:
+        return NoAudio("Nothing was recorded. Check the microphone, and record again.")
+    if placement.problem is None and any(gap["reason"] == UNREADABLE for gap in placement.gaps):
+        return UnreadableAudio()
+    return placement.problem or NoAudio()
+
+
+def _windows_around(job: TranscriptionJob, start: int, end: int | None) -> tuple[int, int | None]:
+    """Between which windows of the plan `[start, end)`, in samples, lies; None: behind it there is none."""
+    windows = job.chunktranscriptions
+    before = windows.filter(end_ms__lte=samples_to_ms(start)).aggregate(at=Max("end_ms"))["at"]
+    if end is None:
+        return before or 0, None
+    return before or 0, windows.filter(start_ms__gte=samples_to_ms(end)).aggregate(at=Min("start_ms"))["at"]
+
+
+def _merged(before: Mapping[str, Any], reports: Sequence[DecodeReport]) -> dict[str, Any]:
+    """What decoding has met in all chunks."""
+    total = {**DecodeReport().as_json(), **before}
+    for report in reports:
+        for name, value in report.as_json().items():
+            if name == "notes":
+                total[name] = [*total[name], *(note for note in value if note not in total[name])]
+            elif name == "audio_streams":
+                total[name] = max(total[name], value)
+            elif isinstance(value, str):
+                total[name] = total[name] or value
+            else:
+                total[name] += value
+    return total
