@@ -69,6 +69,11 @@ def german(recordings: Path) -> Samples:
     return decode_audio(str(recordings / "de_simplicissimus_68s.mp3"))[10 * SAMPLE_RATE : 22 * SAMPLE_RATE]
 
 
+@pytest.fixture(scope="session")
+def german_minute(recordings: Path) -> Samples:
+    return decode_audio(str(recordings / "de_simplicissimus_68s.mp3"))[: 55 * SAMPLE_RATE]
+
+
 @pytest.fixture
 def encoded(base: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     """One entry for each time that the base model encodes half a minute."""
@@ -76,7 +81,7 @@ def encoded(base: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
     encode = WhisperModel.encode
 
     def counted(self: WhisperModel, features: np.ndarray) -> object:
-        calls.append(features.shape[-1])
+        calls.extend([features.shape[-1]] * (len(features) if features.ndim == 3 else 1))
         return encode(self, features)
 
     monkeypatch.setattr(WhisperModel, "encode", counted)
@@ -219,14 +224,19 @@ def test_it_finds_the_language_and_encodes_the_sound_once_for_that_and_the_text(
     assert len(encoded) == 1
 
 
-def test_what_is_remembered_does_not_change_the_text(base, paths, spanish, jfk):
+def test_a_longer_window_is_encoded_once_for_each_half_minute(base, german_minute, encoded):
+    heard = base.transcribe(german_minute, TranscribeOptions())
+    assert heard.language == "de"
+    assert len(encoded) == 2
+
+
+def test_what_is_remembered_does_not_change_the_text(base, paths, spanish, jfk, german_minute, monkeypatch):
+    sounds = (spanish, jfk, german_minute, spanish)
+    heard = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]
     plain = WhisperModel(paths["base"], device="cpu", compute_type="int8", cpu_threads=1)
-    for samples in (spanish, jfk, spanish):
-        segments, _ = plain.transcribe(
-            samples, vad_filter=True, beam_size=5, condition_on_previous_text=False, word_timestamps=True
-        )
-        expected = " ".join(segment.text.strip() for segment in segments)
-        assert text(base.transcribe(samples, TranscribeOptions())) == expected
+    monkeypatch.setattr(base, "_model", plain)
+    again = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]
+    assert [(text(one), one.language) for one in again] == [(text(one), one.language) for one in heard]
 
 
 def test_spanish_is_translated_into_english(base, spanish):
