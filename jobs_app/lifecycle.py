@@ -37,11 +37,12 @@ from jobs_app.models import (
     WorkStatus,
 )
 from jobs_app.options import JobOptions
+from jobs_app.vocabulary import vocabulary_of
 from speech.cues import join_texts
 from speech.errors import SpeechError
 from speech.types import Transcription, samples_to_ms
 from speech.windows import Window
-from speech.words import count_total_words, count_words
+from speech.words import count_total_words
 
 if TYPE_CHECKING:
     from sessions_app.models import RecordingSession
@@ -263,14 +264,17 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
 
     Times of `result` are on the session's timeline.
     """
+    vocabulary = vocabulary_of(window.owner_id)
+    columns = [vocabulary.segment_columns(segment) for segment in result.segments]
+    text = join_texts([column["text"] for column in columns])
     job = _lock(window.job_id)
-    text = join_texts([segment.text for segment in result.segments])
     if job is None or not _release(
         window,
         WorkStatus.DONE,
         progress_ms=window.duration_ms,
-        raw_text=text,
-        word_counts=count_words(text),
+        raw_text=join_texts([segment.text for segment in result.segments]),
+        corrected_text=text,
+        word_counts=vocabulary.count(text),
         detected_language=result.language,
         language_confidence=result.language_confidence,
         error_code="",
@@ -285,13 +289,9 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
             number=number,
             start_ms=s.start_ms,
             end_ms=s.end_ms,
-            text=s.text,
             confidence=s.confidence,
             speaker=s.speaker,
-            words=[
-                {"start_ms": w.start_ms, "end_ms": w.end_ms, "word": w.text, "confidence": w.confidence}
-                for w in s.words
-            ],
+            **columns[number],
         )
         for number, s in enumerate(result.segments)
     )
@@ -332,11 +332,10 @@ def finish_job(step: JobStep) -> bool:
     windows = job.chunktranscriptions.order_by("start_ms")
     spoken: Counter[str] = Counter()
     certain: Counter[str] = Counter()
-    words: Counter[str] = Counter()
-    texts = []
+    raw_texts, texts = [], []
     for window in windows.iterator():
-        texts.append(window.raw_text)
-        words.update(window.word_counts)
+        raw_texts.append(window.raw_text)
+        texts.append(window.corrected_text)
         if window.detected_language:
             spoken[window.detected_language] += window.speech_ms
             certain[window.detected_language] += (window.language_confidence or 0) * window.speech_ms
@@ -345,11 +344,19 @@ def finish_job(step: JobStep) -> bool:
         language, speech_ms = spoken.most_common(1)[0]
         job.detected_language = language
         job.language_confidence = certain[language] / speech_ms if speech_ms else None
-    job.transcript = join_texts(texts)
-    job.word_counts = dict(words)
+    job.raw_text, job.transcript = join_texts(raw_texts), join_texts(texts)
+    # Not the sum over the windows: a phrase may begin in one and end in the next.
+    job.word_counts = vocabulary_of(step.owner_id).count(job.transcript)
     measured = _measure(job)
     job.save(
-        update_fields=["detected_language", "language_confidence", "transcript", "word_counts", *measured]
+        update_fields=[
+            "detected_language",
+            "language_confidence",
+            "raw_text",
+            "transcript",
+            "word_counts",
+            *measured,
+        ]
     )
     _end(job, JobStatus.COMPLETED, progress=100)
     if _in_pieces(job):

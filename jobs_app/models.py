@@ -14,6 +14,8 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.db.models.functions import Now
 
+from jobs_app import vocabulary_models  # noqa: F401  more models of this app
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
 

@@ -41,6 +41,10 @@ class JobOutput(serializers.ModelSerializer):
         source="translate_to", read_only=True, help_text="The language of the transcript; empty: as spoken."
     )
 
+    corrected_text = serializers.CharField(
+        source="transcript", read_only=True, help_text="The same as `transcript`."
+    )
+
     class Meta:
         model = TranscriptionJob
         fields = (
@@ -65,6 +69,8 @@ class JobOutput(serializers.ModelSerializer):
             "average_confidence",
             "word_counts",
             "transcript",
+            "raw_text",
+            "corrected_text",
             "error_code",
             "error",
             "created_at",
@@ -81,8 +87,12 @@ class JobOutput(serializers.ModelSerializer):
             "with_diarization": {"help_text": "Whether speakers are told apart."},
             "total_segments": {"help_text": "Of the transcript."},
             "average_confidence": {"help_text": "0 to 1, over the segments."},
-            "word_counts": {"help_text": "How often each word was said."},
-            "transcript": {"help_text": "The whole text; empty until completed."},
+            "word_counts": {
+                "help_text": "How often each of your target words is in the transcript, 0 included; "
+                "without target words: how often each word is."
+            },
+            "transcript": {"help_text": "The whole text with your corrections; empty until completed."},
+            "raw_text": {"help_text": "The whole text as the engine wrote it; empty until completed."},
             "error_code": {"help_text": "Why it failed, for programs; empty otherwise."},
             "error": {"help_text": "Why it failed, for people, with the remedy."},
             "started_at": {"help_text": "When a worker first took it; null while it waits."},
@@ -124,9 +134,11 @@ class SegmentOutput(serializers.ModelSerializer):
 
     class Meta:
         model = Segment
-        fields = ("id", "kind", "start_ms", "end_ms", "text", "confidence", "speaker", "words")
+        fields = ("id", "kind", "start_ms", "end_ms", "text", "raw_text", "confidence", "speaker", "words")
         read_only_fields = fields
         extra_kwargs = {
+            "text": {"help_text": "With your corrections."},
+            "raw_text": {"help_text": "As the engine wrote it."},
             "start_ms": {"help_text": "On the timeline of the recording."},
             "confidence": {"help_text": "0 to 1."},
             "speaker": {"help_text": "Empty when speakers are not told apart."},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +18,7 @@ from rest_framework.generics import get_object_or_404
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.throttling import UserRateThrottle
+from rest_framework.throttling import BaseThrottle, UserRateThrottle
 from rest_framework.views import APIView
 
 from jobs_app.api_errors import Problem
@@ -26,10 +27,17 @@ from jobs_app.lifecycle import AlreadyTranscribing, start_job
 from jobs_app.models import TranscriptionJob
 from jobs_app.serializers import ErrorOutput, JobOutput
 from sessions_app import idempotency
-from sessions_app.audio import audio_response
-from sessions_app.intake import delete_session, store_upload
-from sessions_app.models import AudioChunk, RecordingSession, SessionSource, SessionState
-from sessions_app.serializers import OptionsInput, SessionInput, SessionOutput, UploadInput, UploadOutput
+from sessions_app.audio import audio_response, stored_audio
+from sessions_app.intake import clean_filename, delete_session, store_upload
+from sessions_app.models import RecordingSession, SessionSource, SessionState
+from sessions_app.serializers import (
+    OptionsInput,
+    SessionCreateInput,
+    SessionInput,
+    SessionOutput,
+    UploadInput,
+    UploadOutput,
+)
 from sessions_app.upload_handler import UploadRefused
 
 IDEMPOTENCY_KEY = OpenApiParameter(
@@ -61,6 +69,16 @@ def key_mismatch() -> Problem:
         "idempotency_mismatch",
         "This Idempotency-Key was used before with other content. Use a new key for a new request.",
     )
+
+
+def once(request: Request, key: str, asked: str, create: Callable[[], TranscriptionJob]) -> TranscriptionJob:
+    """What an earlier request with this key has created, or else `create()`."""
+    try:
+        return idempotency.earlier_job(request.user, key, asked) or idempotency.once(
+            request.user, key, asked, create
+        )
+    except idempotency.IdempotencyMismatch as error:
+        raise key_mismatch() from error
 
 
 def sessions_of(user: Any) -> QuerySet[RecordingSession]:
@@ -135,6 +153,33 @@ class SessionViewSet(
     def get_queryset(self) -> QuerySet[RecordingSession]:
         return sessions_of(self.request.user)
 
+    def get_throttles(self) -> list[BaseThrottle]:
+        if self.action == "create":
+            return [throttle() for throttle in UploadView.throttle_classes]
+        return super().get_throttles()
+
+    @extend_schema(
+        summary="Begin a recording",
+        description="Send its chunks, then finish it. It is transcribed while it goes on; follow `job`.",
+        request=SessionCreateInput,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={201: SessionOutput} | dict.fromkeys((400, 422, 429), ErrorOutput),
+    )
+    def create(self, request: Request) -> Response:
+        wanted = SessionCreateInput(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        options = wanted.job_options()
+        key = idempotency_key(request)
+        given = {name: wanted.validated_data[name] for name in ("title", "source")}
+        asked = idempotency.fingerprint("record", given, asdict(options))
+
+        def create() -> TranscriptionJob:
+            session = RecordingSession.objects.create(owner=request.user, **given)
+            return start_job(session, options)
+
+        job = once(request, key, asked, create)
+        return Response(SessionOutput(self.get_queryset().get(pk=job.session_id)).data, status=201)
+
     def perform_destroy(self, instance: RecordingSession) -> None:
         delete_session(instance)
 
@@ -158,6 +203,10 @@ class SessionViewSet(
     def jobs(self, request: Request, pk: str) -> Response:
         """Transcribe a recording again, with other options. Its earlier jobs stay."""
         session = self.get_object()
+        if session.finished_at is None:
+            raise Problem(
+                409, "wrong_state", "This recording still goes on. Finish it first, then transcribe it again."
+            )
         wanted = OptionsInput(data=request.data)
         wanted.is_valid(raise_exception=True)
         options = wanted.job_options()
@@ -165,17 +214,14 @@ class SessionViewSet(
         asked = idempotency.fingerprint("again", str(session.pk), asdict(options))
 
         def create() -> TranscriptionJob:
-            chunk = session.chunks.first()
+            # The chunks of a recording have names that say nothing.
+            only = session.chunks.first() if session.n_chunks == 1 else None
             return start_job(
-                session, options, filename=chunk.filename if chunk else "", duration_ms=session.total_ms
+                session, options, filename=only.filename if only else "", duration_ms=session.total_ms
             )
 
         try:
-            job = idempotency.earlier_job(request.user, key, asked) or idempotency.once(
-                request.user, key, asked, create
-            )
-        except idempotency.IdempotencyMismatch as error:
-            raise key_mismatch() from error
+            job = once(request, key, asked, create)
         except AlreadyTranscribing as error:
             raise Problem(
                 409,
@@ -196,20 +242,24 @@ class SessionAudioView(APIView):
             (200, "audio/*"): OpenApiTypes.BINARY,
             (206, "audio/*"): OpenApiTypes.BINARY,
             404: ErrorOutput,
+            409: ErrorOutput,
             416: OpenApiResponse(description="None of the bytes asked for exist."),
         },
     )
     def get(self, request: Request, pk: str) -> HttpResponseBase:
-        """The recording as it was sent, for its owner and for staff. Understands ranges and If-None-Match."""
+        """The recording, for its owner and for staff. Understands ranges and If-None-Match.
+
+        As it was sent; one that came in chunks as FLAC, once they are put together.
+        """
         heard = RecordingSession.objects.all()
         if not request.user.has_perm("sessions_app.view_recordingsession"):
             heard = heard.for_user(request.user)
         session = get_object_or_404(heard, pk=pk)
-        chunk = get_object_or_404(AudioChunk.objects.filter(session=session), number=0)
+        audio = stored_audio(session)
         return audio_response(
             request._request,
-            chunk,
-            filename=chunk.filename or f"{session.pk}",
+            audio,
+            filename=clean_filename(audio.filename) or f"{session.pk}",
             download=request.query_params.get("download") in ("1", "true"),
         )
 

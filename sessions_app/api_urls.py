@@ -2,6 +2,8 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from sessions_app.api import SessionAudioView, SessionViewSet, UploadView
+from sessions_app.chunk_api import CacheView, ChunksView, FinishView, TextView
+from sessions_app.vocabulary_urls import api_urlpatterns as vocabulary
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
@@ -9,5 +11,10 @@ router.register("sessions", SessionViewSet, basename="session")
 urlpatterns = [
     path("uploads/", UploadView.as_view(), name="uploads"),
     path("sessions/<str:pk>/audio/", SessionAudioView.as_view(), name="session-audio"),
+    path("sessions/<str:pk>/chunks/", ChunksView.as_view(), name="session-chunks"),
+    path("sessions/<str:pk>/finish/", FinishView.as_view(), name="session-finish"),
+    path("sessions/<str:pk>/cache/", CacheView.as_view(), name="session-cache"),
+    path("sessions/<str:pk>/text/", TextView.as_view(), name="session-text"),
+    *vocabulary,
     *router.urls,
 ]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import IO, Any
 
 from django.core.handlers.asgi import ASGIRequest
+from django.db.models.fields.files import FieldFile
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 
 from jobs_app.api_errors import Problem
-from sessions_app.models import AudioChunk
+from jobs_app.models import WORK_OPEN, JobStep, StepKind
+from sessions_app.models import RecordingSession
 from speech.types import MediaInfo
 
 logger = logging.getLogger(__name__)
@@ -53,21 +57,64 @@ def extension(info: MediaInfo) -> str:
     return (pictures if info.video_streams else sound)[0]
 
 
-def content_type(chunk: AudioChunk) -> str:
-    """Never a type that a browser would run, whatever was uploaded."""
-    return _TYPES.get(chunk.file.name.rpartition(".")[2], _UNKNOWN[1])
+@dataclass(frozen=True, slots=True)
+class StoredAudio:
+    """A file to listen to. `version` changes with its content; `filename` is for the person who saves it."""
+
+    file: FieldFile
+    size_bytes: int
+    version: str
+    filename: str
+
+    @property
+    def content_type(self) -> str:
+        """Never one that a browser would run, whatever was uploaded."""
+        return _TYPES.get(self.file.name.rpartition(".")[2], _UNKNOWN[1])
 
 
-def audio_response(request: Any, chunk: AudioChunk, *, filename: str, download: bool) -> HttpResponseBase:
-    """The chunk's bytes as `request` (GET or HEAD, a Django request) asks for them: 200, 206, 304 or 416.
+def stored_audio(session: RecordingSession) -> StoredAudio:
+    """All of a recording as one file: what was uploaded, or what a worker has made of its chunks.
+
+    Raises a Problem of the API where there is none, or none yet.
+    """
+    if session.joined:
+        name = session.joined.name
+        return StoredAudio(
+            session.joined,
+            session.joined_bytes or 0,
+            hashlib.sha256(name.encode()).hexdigest(),
+            f"{session.title or session.pk}.{name.rpartition('.')[2]}",
+        )
+    chunks = list(session.chunks.order_by("number")[:2])
+    if session.finished_at is not None and [chunk.number for chunk in chunks] == [0]:
+        only = chunks[0]
+        return StoredAudio(only.file, only.size_bytes, only.sha256, only.filename)
+    if session.finished_at is None:
+        raise Problem(409, "not_ready", "This recording still goes on. Finish it to listen to it.")
+    if not chunks:
+        raise Problem(404, "audio_missing", "Nothing was recorded here. Record again.")
+    joining = JobStep.objects.filter(job__session=session, kind=StepKind.JOIN, status__in=WORK_OPEN)
+    if session.jobs.active().exists() or joining.exists():
+        raise Problem(
+            409, "not_ready", "The parts of this recording are being put together. Try again in a minute."
+        )
+    raise Problem(
+        404,
+        "audio_missing",
+        "The parts of this recording are not put together. Transcribe it again for that.",
+    )
+
+
+def audio_response(request: Any, audio: StoredAudio, *, filename: str, download: bool) -> HttpResponseBase:
+    """The audio's bytes as `request` (GET or HEAD, a Django request) asks for them: 200, 206, 304 or 416.
 
     Raises a Problem of the API where the file is gone.
     """
-    etag = f'"{chunk.sha256}"'
+    etag = f'"{audio.version}"'
     if unchanged := get_conditional_response(request, etag=etag):
         unchanged["ETag"] = etag
         return unchanged
-    size = chunk.size_bytes
+    size = audio.size_bytes
     start, end, status = 0, size, 200
     # If-Range: send the rest only if the client's part is of this very file.
     if request.headers.get("If-Range", etag) == etag and (
@@ -81,9 +128,9 @@ def audio_response(request: Any, chunk: AudioChunk, *, filename: str, download: 
         response["Content-Range"] = f"bytes */{size}"
         return response
     try:
-        file = chunk.file.storage.open(chunk.file.name, "rb")
+        file = audio.file.storage.open(audio.file.name, "rb")
     except FileNotFoundError as error:
-        logger.error("The audio of %s is missing: %s", chunk, chunk.file.name)
+        logger.error("Stored audio is missing: %s", audio.file.name)
         detail = "The audio of this recording is lost. Tell the administrator, who may have a backup."
         raise Problem(404, "audio_missing", detail) from error
     if request.method == "HEAD":
@@ -95,7 +142,7 @@ def audio_response(request: Any, chunk: AudioChunk, *, filename: str, download: 
         served = _in_thread(blocks) if isinstance(request, ASGIRequest) else blocks
         response = StreamingHttpResponse(served, status=status)
         response._resource_closers.append(file.close)
-    response["Content-Type"] = content_type(chunk)
+    response["Content-Type"] = audio.content_type
     response["Content-Length"] = str(end - start)
     if status == 206:
         response["Content-Range"] = f"bytes {start}-{end - 1}/{size}"

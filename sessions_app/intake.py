@@ -77,7 +77,7 @@ def store_upload(
         source=source,
         finished_at=timezone.now(),
     )
-    stored = _store(session.pk, 0, upload, info)
+    stored = store_audio(session.pk, 0, upload, info)
 
     def create() -> TranscriptionJob:
         session.save(force_insert=True)
@@ -105,10 +105,11 @@ def store_upload(
     finally:
         # Without a job, and when the other one of two equal requests was faster.
         if job is None or job.session_id != session.pk:
-            _remove_unless_committed(stored)
+            remove_unless_committed(stored)
 
 
-def _remove_unless_committed(stored: str) -> None:
+def remove_unless_committed(stored: str) -> None:
+    """Remove a file that `store_audio` has stored, unless a chunk names it."""
     try:
         if AudioChunk.objects.filter(file=stored).exists():
             return
@@ -124,8 +125,12 @@ def clean_filename(name: str) -> str:
     return "".join(c for c in last if c.isprintable())[:255]
 
 
-def _store(session_id: uuid.UUID, number: int, upload: HashedUpload, info: MediaInfo) -> str:
-    """Move the upload to its place, safe against a power cut; its name in the storage."""
+def store_audio(session_id: uuid.UUID, number: int, upload: HashedUpload, info: MediaInfo) -> str:
+    """Move the upload to its place, safe against a power cut; its name in the storage.
+
+    Raises:
+        StorageFull: and nothing is left of it.
+    """
     name = f"{AUDIO_FOLDER}/{session_id}/{number}-{secrets.token_hex(8)}.{extension(info)}"
     try:
         with refuse_when_full():
@@ -153,9 +158,15 @@ def _sync_folders(path: Path) -> None:
 def delete_session(session: RecordingSession) -> None:
     """Cancel the session's jobs, delete its rows, and its audio once that is committed."""
     with transaction.atomic():
-        end_jobs_of(session)
-        names = list(session.chunks.values_list("file", flat=True))
-        session.delete()
+        # Before its jobs, as those do who store a chunk; and nothing comes while it is deleted.
+        locked = RecordingSession.objects.select_for_update().filter(pk=session.pk).first()
+        if locked is None:
+            return
+        end_jobs_of(locked)
+        names = list(locked.chunks.values_list("file", flat=True))
+        if locked.joined:
+            names.append(locked.joined.name)
+        locked.delete()
         # robust: the rows are gone, so the answer is yes; what stays is for the sweeper.
         transaction.on_commit(lambda: remove_audio(names), robust=True)
 

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
-from django.db.models.functions import Now
+from django.db.models import Count, F, Max, OuterRef, Q, Subquery, Sum
+from django.db.models.functions import Coalesce, Now
 
 from jobs_app.models import JobStatus, TranscriptionJob
+from speech.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser, User
+
+
+SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
 class SessionSource(models.TextChoices):
@@ -44,7 +48,16 @@ class RecordingSessionQuerySet(models.QuerySet["RecordingSession"]):
         chunks = AudioChunk.objects.filter(session=OuterRef("pk")).order_by().values("session")
         return self.annotate(
             job_status=Subquery(newest.values("status")[:1]),
-            total_ms=Subquery(chunks.annotate(total=Sum("duration_ms")).values("total")),
+            # The end of the last one on the timeline, which has gaps; before that is known, their lengths.
+            total_ms=Subquery(
+                chunks.annotate(
+                    total=Coalesce(
+                        Max(F("start_sample") + F("sample_count")) / SAMPLES_PER_MS,
+                        Sum("duration_ms"),
+                        output_field=models.BigIntegerField(),
+                    )
+                ).values("total")
+            ),
             n_chunks=Subquery(chunks.annotate(n=Count("pk")).values("n")),
         )
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from sessions_app.intake import AUDIO_FOLDER, remove_audio, remove_folder
-from sessions_app.models import AudioChunk, IdempotencyKey
+from sessions_app.models import AudioChunk, IdempotencyKey, RecordingSession
 from sessions_app.upload_handler import PART_PREFIX
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def remove_parts(before: datetime) -> int:
 
 
 def remove_audio_without_rows(before: datetime) -> int:
-    """Remove stored files older than `before` that no chunk names, and empty folders; how many files."""
+    """Remove stored files older than `before` that no row names, and empty folders; how many files."""
     if not default_storage.exists(AUDIO_FOLDER):
         return 0
     folders = [name for name in default_storage.listdir(AUDIO_FOLDER)[0] if _is_session_id(name)]
@@ -71,7 +71,9 @@ def _remove_from(folders: list[str], before: datetime) -> int:
         stored += [f"{AUDIO_FOLDER}/{folder}/{file}" for file in files]
         if not files and default_storage.get_modified_time(f"{AUDIO_FOLDER}/{folder}") < before:
             remove_folder(f"{AUDIO_FOLDER}/{folder}")
-    known = set(AudioChunk.objects.filter(session_id__in=folders).values_list("file", flat=True))
+    chunks = AudioChunk.objects.filter(session_id__in=folders).order_by().values_list("file")
+    joined = RecordingSession.objects.filter(pk__in=folders).values_list("joined")
+    known = {name for (name,) in chunks.union(joined)}
     orphans = [
         name for name in stored if name not in known and default_storage.get_modified_time(name) < before
     ]

@@ -1,12 +1,15 @@
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from sessions_app import accounts, job_pages, pages
+from sessions_app import accounts, job_pages, pages, record_page
+from sessions_app.vocabulary_urls import page_urlpatterns as vocabulary
 
 urlpatterns = [
     path("", pages.home, name="home"),
     path("rows/", pages.home_rows, name="home-rows"),
     path("upload/", pages.upload, name="upload"),
+    path("record/", record_page.record, name="record"),
+    path("record/who/", record_page.who, name="record-who"),
     path("jobs/<uuid:pk>/", job_pages.job, name="job"),
     path("jobs/<uuid:pk>/progress/", job_pages.progress, name="job-progress"),
     path("jobs/<uuid:pk>/cancel/", job_pages.cancel, name="cancel-job"),
@@ -21,4 +24,5 @@ urlpatterns = [
     path("sign-up/", accounts.sign_up, name="sign-up"),
     path("account/", accounts.account, name="account"),
     path("account/password/", accounts.ChangePassword.as_view(), name="change-password"),
+    *vocabulary,
 ]

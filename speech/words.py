@@ -14,7 +14,8 @@ _WORD = re.compile(r"[wd](?:[wdm]|-(?=[wd])|(?<=d)\.(?=d))*|hm*|k[km]*|i[im]*")
 
 _HAN_ZERO = "\u3007"
 _ZERO_WIDTH_JOINERS = "\u200c\u200d"
-_APOSTROPHES_AND_HYPHENS = str.maketrans({"\u2019": "'", "\u2010": "-"})
+APOSTROPHES_AND_HYPHENS = str.maketrans({"\u2019": "'", "\u2010": "-"})
+"""For `str.translate`, after NFKC: those that look alike are compared as one."""
 
 
 def count_words(text: str) -> dict[str, int]:
@@ -36,10 +37,14 @@ def count_total_words(text: str) -> int:
     return len(_words(text))
 
 
+def word_spans(text: str) -> list[tuple[int, int]]:
+    """Where the words begin and end of a text in NFKC, its `APOSTROPHES_AND_HYPHENS` translated."""
+    return [found.span() for found in _WORD.finditer("".join(map(_kind, text)))]
+
+
 def _words(text: str) -> list[str]:
-    folded = unicodedata.normalize("NFKC", text).casefold().translate(_APOSTROPHES_AND_HYPHENS)
-    kinds = "".join(map(_kind, folded))
-    return [folded[found.start() : found.end()] for found in _WORD.finditer(kinds)]
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(APOSTROPHES_AND_HYPHENS)
+    return [folded[start:end] for start, end in word_spans(folded)]
 
 
 @lru_cache(maxsize=4096)

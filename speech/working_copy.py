@@ -60,8 +60,8 @@ def write_working_copy(
     None. What it raises ends the work. Raises what `decode` raises, and OSError, as of a full disk. A killed
     process leaves a hidden `.NAME.*.part` beside the target, never half a target.
 
-    With a `start_sample`, be it 0, `source` is a stream as far as it has arrived, and the copy is of what lies
-    at or after that sample. Copies whose `start_sample` is the end of the one before make up the stream.
+    With a `start_sample`, be it 0, `source` is a stream as far as it has arrived, and the copy is of what
+    lies at or after that sample. Copies that each start where the one before ended make up the stream.
     """
     total_ms = probe(source).duration_ms if start_sample is None else None
     report = DecodeReport()
@@ -93,7 +93,9 @@ def new_flac(target: Path) -> Iterator[Callable[[npt.NDArray[np.int16] | npt.NDA
                         raise sink.error
 
                 yield write
-            # Closing has written the length into the header.
+            # Closing has written the length into the header, but of a FLAC without samples nothing at all.
+            if not os.fstat(handle).st_size:
+                SoundFile(sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="WAV").close()
             if sink.error:
                 raise sink.error
             os.fsync(handle)

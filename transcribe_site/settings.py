@@ -184,6 +184,8 @@ MIN_FREE_DISK_BYTES = env.number("MIN_FREE_DISK_MB", 500) * MIB
 # A piece of a recording that is missing while later ones are there is waited for so long.
 CHUNK_WAIT_S = env.number("CHUNK_WAIT_S", 60, at_least=0)
 ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
+# The length of the pieces in which the recorder page sends.
+RECORDER_CHUNK_S = env.number("RECORDER_CHUNK_S", 30, at_least=5, at_most=120)
 # What an upload that broke off may leave is removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
 

@@ -28,7 +28,41 @@ def test_the_document_is_valid_and_has_every_path(schema):
         "/api/job-history/",
         "/api/job-history/{id}/",
         "/api/job-history/stats/summary/",
+        "/api/uploads/",
+        "/api/sessions/",
+        "/api/sessions/{id}/",
+        *(f"/api/sessions/{{id}}/{verb}/" for verb in ("chunks", "finish", "cache", "text", "jobs", "audio")),
     }
+
+
+def test_the_document_says_how_a_recording_is_sent(schema):
+    begin = schema["paths"]["/api/sessions/"]["post"]
+    assert set(begin["responses"]) == {"201", "400", "422", "429"}
+    assert {"title", "source", "language", "engine"} <= set(properties(schema, "SessionCreateInput"))
+
+    chunks = schema["paths"]["/api/sessions/{id}/chunks/"]
+    assert set(chunks["post"]["requestBody"]["content"]) == {"multipart/form-data"}
+    assert set(properties(schema, "ChunkInput")) == {"number", "file", "duration_ms", "sha256"}
+    assert properties(schema, "ChunkInput")["file"]["format"] == "binary"
+    assert set(chunks["post"]["responses"]) == {
+        *("200", "201", "400", "404", "409", "413", "415", "422", "429", "507"),
+    }
+    assert "missing" in properties(schema, "ChunkPageOutput")
+    finish = schema["paths"]["/api/sessions/{id}/finish/"]["post"]["responses"]
+    assert finish["409"]["content"]["application/json"]["schema"]["$ref"].endswith("ChunksMissingOutput")
+    assert set(properties(schema, "CacheOutput")) == {
+        *("windows", "done", "running", "waiting", "failed", "covered_ms", "duration_ms", "coverage"),
+    }
+    span = schema["paths"]["/api/sessions/{id}/text/"]["get"]["parameters"]
+    assert {(p["in"], p["name"]) for p in span} == {
+        ("path", "id"),
+        ("query", "start_ms"),
+        ("query", "end_ms"),
+    }
+
+
+def properties(schema, component) -> dict:
+    return schema["components"]["schemas"][component]["properties"]
 
 
 def test_the_document_names_the_filters_of_the_contract(schema):

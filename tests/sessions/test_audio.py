@@ -10,7 +10,7 @@ from django.test import AsyncRequestFactory
 
 from jobs_app.options import resolve_options
 from sessions_app import audio
-from sessions_app.audio import audio_response
+from sessions_app.audio import audio_response, stored_audio
 from sessions_app.intake import store_upload
 from sessions_app.models import AudioChunk, SessionSource
 from tests.sessions.conftest import upload_of
@@ -150,7 +150,7 @@ def test_a_session_without_audio_has_none_to_serve(api, url):
 def test_under_asgi_it_is_read_block_by_block(stored_job, wav, monkeypatch):
     monkeypatch.setattr(audio, "BLOCK_BYTES", 1000)
     request = AsyncRequestFactory().get("/", headers={"Range": "bytes=500-5499"})
-    response = audio_response(request, AudioChunk.objects.get(), filename="a.wav", download=False)
+    response = audio_response(request, stored_audio(stored_job.session), filename="a.wav", download=False)
 
     async def blocks() -> list[bytes]:
         return [block async for block in response]
@@ -166,7 +166,8 @@ def test_a_client_that_leaves_does_not_keep_the_file_open(stored_job, monkeypatc
     monkeypatch.setattr(
         chunk.file.storage, "open", lambda *args: opened.append(really_open(*args)) or opened[0]
     )
-    response = audio_response(AsyncRequestFactory().get("/"), chunk, filename="a.wav", download=False)
+    request = AsyncRequestFactory().get("/")
+    response = audio_response(request, stored_audio(stored_job.session), filename="a.wav", download=False)
     response.close()
     assert opened[0].closed
 

@@ -1,0 +1,199 @@
+"""One recording in several files: what a browser's MediaRecorder gives while it records.
+
+Only the first piece has a header, and a piece may end in the middle of a packet. So a piece is never read by
+itself: `Joined` is the stream as far as it has arrived, and `decode` takes from it what is new.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import struct
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+# All of them long enough that a cut in the middle of a stream is not taken for one.
+_HEADERS = (
+    b"\x1a\x45\xdf\xa3", b"RIFF", b"RIFX", b"RF64", b"BW64", b"FORM", b"riff\x2e\x91\xcf\x11", b"fLaC",
+    b"ID3", b"#!AMR", b"caff", b".snd", b"FLV\x01", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", b"\x00\x00\x01\xba",
+)  # fmt: skip
+
+# Where a reader finds its way again. A cluster: its id, its size of 1 to 8 bytes, its time stamp.
+_CLUSTER = re.compile(
+    rb"\x1f\x43\xb6\x75(?:[\x80-\xff]|[\x40-\x7f].|[\x20-\x3f]..|[\x10-\x1f].{3}|[\x08-\x0f].{4}"
+    rb"|[\x04-\x07].{5}|[\x02\x03].{6}|\x01.{7})\xe7",
+    re.DOTALL,
+)
+_FRAGMENT = re.compile(rb"\0...moof\0\0\0\x10mfhd", re.DOTALL)
+_PAGE = re.compile(rb"OggS\0")
+_SEARCHED = 16 << 20
+_LONGEST_BLOCK = 1 << 20
+
+
+def is_continuation(head: bytes) -> bool:
+    """Whether a file that begins with `head`, 12 bytes or more, may go on where the file before it was cut.
+
+    False for what has a header of its own. True for a page of ogg, a fragment of mp4, a cluster of webm, and
+    for bytes that nobody knows: a stream cut anywhere, or rubbish. So ask only about a file that cannot be
+    opened by itself and comes after one of webm, mp4 or ogg. The two bytes that begin an MP3 or AAC without
+    a tag are no header here: one of 2,000 cuts hits them, and a good file that has them can be opened.
+    """
+    if head.startswith(b"OggS"):
+        return not head[5:6] or not head[5] & 2
+    return bool(head) and not head.startswith(_HEADERS) and head[4:8] not in (b"ftyp", b"moov")
+
+
+class Joined(io.BufferedReader):
+    """Files one after another, read as one. One at a time is open, and only while it is read.
+
+    None stands for pieces that were lost. What is cut by the loss is given zeros for its end, and the next
+    piece is read from where a reader can find its way again: a webm cluster, mp4 fragment or ogg page.
+    Raises OSError, as where a file is missing.
+    """
+
+    def __init__(self, pieces: Sequence[Path | None]) -> None:
+        super().__init__(_Files(pieces), 1 << 16)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """`length` bytes of a file from `offset` on, or as many zeros, which begin at `start` of the whole."""
+
+    path: Path | None
+    offset: int
+    length: int
+    start: int
+
+
+class _Files(io.RawIOBase):
+    def __init__(self, pieces: Iterable[Path | None]) -> None:
+        self._parts: list[_Part] = []
+        self._starts: list[int] = []
+        self._length = 0
+        self._position = 0
+        self._path: Path | None = None
+        self._file: io.FileIO | None = None
+        lost = False
+        for piece in pieces:
+            offset = self._way_back(piece) if piece is not None and lost else 0
+            if piece is None or offset is None:
+                lost = True
+                continue
+            if lost:
+                self._end_cleanly(more=True)
+                lost = False
+            self._append(piece, offset, piece.stat().st_size - offset)
+        self._end_cleanly(more=False)
+        self.seek(0)
+
+    def _append(self, path: Path | None, offset: int, length: int) -> None:
+        if length > 0:
+            self._parts.append(_Part(path, offset, length, self._length))
+            self._starts.append(self._length)
+            self._length += length
+
+    def _at(self, position: int, size: int) -> bytes:
+        """Up to `size` bytes from there, fewer at the end."""
+        self.seek(position)
+        data = b""
+        while len(data) < size and (more := self.read(size - len(data))):
+            data += more
+        return data
+
+    def _way_back(self, piece: Path) -> int | None:
+        """Where in `piece` a reader that knows nothing of what came before can begin; None for nowhere."""
+        begin = self._at(0, 8)
+        pattern = _PAGE if begin.startswith(b"OggS") else _FRAGMENT if begin[4:] == b"ftyp" else _CLUSTER
+        with piece.open("rb") as file:
+            found = pattern.search(file.read(_SEARCHED))
+        return found.start() if found else None
+
+    def _end_cleanly(self, *, more: bool) -> None:
+        """End where a reader can leave off; with `more`, where it can go on with what follows a loss.
+
+        ffmpeg refuses an mp4 that ends within a box, other than one of sound. Zeros make up for what is lost.
+        """
+        begin = self._at(0, 8)
+        missing = 0 if begin.startswith(b"OggS") else _LONGEST_BLOCK
+        if begin[4:] == b"ftyp":
+            start, kind, end = self._last_box()
+            missing = end - self._length
+            if missing and kind != b"mdat":
+                self._shorten(start)
+                missing = 0
+        if more:
+            self._append(None, 0, min(missing, _SEARCHED))
+
+    def _last_box(self) -> tuple[int, bytes, int]:
+        """Start, kind and end of the last box of an mp4, which may be cut off."""
+        start = end = 0
+        kind = b""
+        while end < self._length:
+            start = end
+            head = self._at(start, 16).ljust(16, b"\0")
+            size, kind = struct.unpack_from(">I4s", head)
+            if size == 1:
+                size = struct.unpack_from(">Q", head, 8)[0]
+            end = max(start + size, start + 8)
+        return start, kind, end
+
+    def _shorten(self, length: int) -> None:
+        while self._parts[-1].start >= length:
+            self._parts.pop()
+            self._starts.pop()
+        last = self._parts[-1]
+        self._parts[-1] = replace(last, length=length - last.start)
+        self._length = length
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._length}[whence]
+        if start + offset < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        self._position = start + offset
+        return self._position
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        if self._position >= self._length or not view:
+            return 0
+        part = self._parts[bisect_right(self._starts, self._position) - 1]
+        skipped = self._position - part.start
+        view = view[: part.length - skipped]
+        if part.path is None:
+            view[:] = bytes(len(view))
+        else:
+            data = self._opened(part.path, part.offset + skipped).read(len(view))
+            view = view[: len(data)]
+            view[:] = data
+        self._position += len(view)
+        return len(view)
+
+    def _opened(self, path: Path, position: int) -> io.FileIO:
+        if self._file is None or path != self._path:
+            self._close()
+            self._file, self._path = path.open("rb", buffering=0), path
+        self._file.seek(position)
+        return self._file
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def close(self) -> None:
+        self._close()
+        super().close()

@@ -1,0 +1,68 @@
+// In the audio thread: the microphone's samples become 16 kHz, 16 bit, in batches of a tenth of a second.
+//
+// Takes "run" and "hold". Gives {samples, counted, peak, loudness, held}: samples is null while it holds, counted
+// how many were given since it was made, peak and loudness (root mean square) are 0 to 1. The answer to "hold" is
+// the batch with held: it has all that was taken before.
+
+import { Resampler } from "./resample.js";
+
+const RATE = 16000;
+const BATCH = RATE / 10;
+
+class Capture extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.resampler = sampleRate === RATE ? null : new Resampler(sampleRate, RATE);
+    this.running = false;
+    this.counted = 0;
+    this.begin();
+    this.port.onmessage = ({ data }) => {
+      if (data === "run") this.running = true;
+      else this.hold();
+    };
+  }
+
+  begin() {
+    this.batch = new Int16Array(BATCH);
+    this.filled = 0;
+    this.heard = 0;
+    this.peak = 0;
+    this.power = 0;
+  }
+
+  process([[input]]) {
+    // No channel: nothing is connected.
+    if (!input) return true;
+    for (const sample of input) {
+      this.peak = Math.max(this.peak, Math.abs(sample));
+      this.power += sample * sample;
+    }
+    this.heard += input.length;
+    if (this.running) this.take(this.resampler ? this.resampler.process(input) : input);
+    else if (this.heard >= sampleRate / 10) this.give();
+    return true;
+  }
+
+  take(samples) {
+    for (const sample of samples) {
+      this.batch[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(sample * 32768)));
+      if (this.filled === BATCH) this.give();
+    }
+  }
+
+  hold() {
+    if (this.running && this.resampler) this.take(this.resampler.flush());
+    this.running = false;
+    this.give(true);
+  }
+
+  give(held = false) {
+    const samples = this.filled ? this.batch.slice(0, this.filled) : null;
+    this.counted += this.filled;
+    const loudness = this.heard ? Math.sqrt(this.power / this.heard) : 0;
+    this.port.postMessage({ samples, counted: this.counted, peak: this.peak, loudness, held });
+    this.begin();
+  }
+}
+
+registerProcessor("capture", Capture);
