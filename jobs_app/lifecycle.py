@@ -111,15 +111,14 @@ def audio_arrived(session: RecordingSession) -> None:
 
 def _prepare_again(job: TranscriptionJob, *, owner_id: int) -> None:
     """The caller holds the lock on `job`. A preparation that is running looks for itself when it ends."""
-    step = job.jobsteps.filter(kind=StepKind.PREPARE).first()
-    if step is None:
+    steps = job.jobsteps.filter(kind=StepKind.PREPARE)
+    # One that waits after an error keeps waiting; one that waits for a missing piece need not.
+    again = steps.filter(Q(status=WorkStatus.DONE) | Q(status=WorkStatus.WAITING, error_code=""))
+    if again.update(status=WorkStatus.WAITING, attempt=0, not_before=Now(), finished_at=None):
+        queue.wake_on_commit()
+    elif not steps.exists():
         _add_step(job, StepKind.PREPARE, owner_id=owner_id)
-    else:
-        # One that waits after an error keeps waiting; one that waits for a missing piece need not.
-        job.jobsteps.filter(pk=step.pk).filter(
-            Q(status=WorkStatus.DONE) | Q(status=WorkStatus.WAITING, error_code="")
-        ).update(status=WorkStatus.WAITING, attempt=0, not_before=Now(), finished_at=None)
-    queue.wake_on_commit()
+        queue.wake_on_commit()
 
 
 def _add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
@@ -388,12 +387,16 @@ def _in_pieces(job: TranscriptionJob) -> bool:
 @transaction.atomic
 def finish_joining(step: JobStep, *, stored: str, size_bytes: int) -> bool:
     """Note where the recording is in one file. False: the step is no longer this run's."""
-    job = _lock(step.job_id)
-    if job is None or not _release(step, WorkStatus.DONE, error_code="", error=""):
+    # Before the job, as whoever deletes the session does.
+    sessions = type(step.job.session)._default_manager.filter(pk=step.job.session_id)
+    session = sessions.select_for_update(no_key=True).first()
+    if session is None or _lock(step.job_id) is None:
         return False
-    job.session.joined = stored
-    job.session.joined_bytes = size_bytes
-    job.session.save(update_fields=["joined", "joined_bytes"])
+    if not _release(step, WorkStatus.DONE, error_code="", error=""):
+        return False
+    session.joined = stored
+    session.joined_bytes = size_bytes
+    session.save(update_fields=["joined", "joined_bytes"])
     return True
 
 

@@ -35,10 +35,12 @@ def wake(n: int = 1) -> int:
     A dead queue is logged and otherwise ignored: the rows are there, and the sweeper sends again.
     """
     try:
-        # Without this limit each token of a busy cluster would beget another one at every sweep.
-        n = min(n, max(settings.WORKERS, Runner.objects.alive_workers()) - waiting_tokens())
-        for _ in range(n):
-            async_task(TOKEN, ack_failure=True)
+        # In a transaction, because outside of one the database's broker closes the connection each time.
+        with transaction.atomic():
+            # Without this limit each token of a busy cluster would beget another one at every sweep.
+            n = min(n, max(settings.WORKERS, Runner.objects.alive_workers()) - waiting_tokens())
+            for _ in range(n):
+                async_task(TOKEN, ack_failure=True)
     except Exception:
         logger.warning("The queue could not be reached; the sweeper will wake the workers.", exc_info=True)
         return 0

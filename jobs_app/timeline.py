@@ -23,6 +23,7 @@ from django.db.models.fields.files import FieldFile
 
 from speech.engines.base import Samples
 from speech.errors import SpeechError, UnreadableAudio
+from speech.pieces import Joined
 from speech.plan import BLOCK_MS
 from speech.types import DecodeReport, ms_to_samples
 from speech.working_copy import new_flac, read_range, write_working_copy
@@ -33,6 +34,10 @@ class AudioMissing(SpeechError):
     permanent = True
     message = "The stored audio of this recording is no longer there. Upload it again."
 
+
+UPLOAD = "upload"
+# What browsers record into, as ffmpeg calls it.
+STREAM_CONTAINERS = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg")
 
 Chunk = Any
 """A sessions_app.models.AudioChunk, which this app reaches only through the job's session."""
@@ -95,30 +100,31 @@ def prepare_chunk(
         SpeechError: it cannot be decoded, or is longer than `max_duration_s`.
     """
     stream = stream_of(chunk, chunks)
+    # A piece of a stream may end in the middle of a packet, and begins with the end of one.
+    streamed = chunk.session.source != UPLOAD and stream[0].container in STREAM_CONTAINERS
     with ExitStack() as files:
-        paths = [files.enter_context(_local_file(piece.file)) for piece in stream]
-        if len(paths) == 1:
-            return write_working_copy(
-                paths[0], working_copy_path(chunk.id), max_duration_s=max_duration_s, on_progress=on_progress
-            )
-        from speech.pieces import Joined
-
+        paths = [piece and files.enter_context(_local_file(piece.file)) for piece in stream]
         return write_working_copy(
-            files.enter_context(Joined(paths)),
+            paths[0] if len(paths) == 1 else files.enter_context(Joined(paths)),
             working_copy_path(chunk.id),
-            start_sample=sum(piece.sample_count or 0 for piece in stream[:-1]),
+            start_sample=sum(p.sample_count or 0 for p in stream[:-1] if p) if streamed else None,
             max_duration_s=max_duration_s,
             on_progress=on_progress,
         )
 
 
-def stream_of(chunk: Chunk, chunks: Iterable[Chunk]) -> list[Chunk]:
-    """The pieces that `chunk` needs to be decoded, itself last: those since the one with the header."""
-    stream: list[Chunk] = []
+def stream_of(chunk: Chunk, chunks: Iterable[Chunk]) -> list[Chunk | None]:
+    """The pieces that `chunk` needs to be decoded, itself last; None for one that is missing.
+
+    The first is the last before it that has a header. A piece without one before it stands alone.
+    """
+    stream: list[Chunk | None] = []
     for piece in chunks:
         if piece.number > chunk.number:
             break
-        if not piece.continues:
+        if stream and piece.continues:
+            stream += [None] * (piece.number - stream[-1].number - 1)
+        else:
             stream.clear()
         stream.append(piece)
     return stream

@@ -83,7 +83,7 @@ def apply_again(job_id: uuid.UUID) -> bool:
             changed.append(row)
     _store(changed, ["raw_text", "text", "raw_words", "words"])
 
-    windows = list(job.chunktranscriptions.order_by("number"))
+    windows = list(job.chunktranscriptions.order_by("start_ms"))
     for window in windows:
         window.corrected_text = join_texts(texts[window.pk])
         window.word_counts = vocabulary.count(window.corrected_text)

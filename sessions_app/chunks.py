@@ -15,16 +15,14 @@ from django.db.models import Sum
 from django.db.models.functions import Coalesce, Now
 
 from jobs_app.lifecycle import audio_arrived
+from jobs_app.timeline import STREAM_CONTAINERS
 from sessions_app.intake import clean_filename, remove_unless_committed, store_audio
 from sessions_app.models import AudioChunk, RecordingSession
 from sessions_app.upload_handler import HashedUpload, UploadRefused
 from speech.errors import AudioTooLong, SpeechError
 from speech.pieces import is_continuation
-from speech.probe import probe
+from speech.probe import is_foreign, probe
 from speech.types import MediaInfo
-
-STREAM_CONTAINERS = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg")
-"""What browsers record into, as ffmpeg calls it: one header, then pieces that cannot be read alone."""
 
 HEAD_BYTES = 512
 
@@ -161,7 +159,7 @@ def _look(session: RecordingSession, number: int, upload: HashedUpload) -> tuple
     path = Path(upload.temporary_file_path())
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if not (number and head and is_continuation(head)):
+    if not number or is_foreign(head) or not is_continuation(head):
         return probe(path), False
     whole = session.chunks.filter(number__lt=number, continues=False).order_by("-number")
     container = whole.values_list("container", flat=True).first()

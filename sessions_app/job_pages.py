@@ -30,6 +30,7 @@ DOWNLOADS = {
     "vtt": "Captions, WebVTT",
     "json": "With word times",
 }
+RECORDING = "This recording still goes on. Finish it first, then transcribe it again."
 BUSY = "This recording is being transcribed already. Wait until that has ended, or cancel it."
 TOO_MANY = "You have started very many transcripts within an hour. Wait a while, then try this again."
 PREVIEW_CHARACTERS = 300
@@ -153,6 +154,9 @@ def retry(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def again(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """Transcribe the recording once more, with the options of the form."""
     job = find(request, pk)
+    if job.session.finished_at is None:
+        messages.error(request, RECORDING)
+        return redirect("job", job.pk)
     form = OptionsForm(request.POST)
     if not form.is_valid():
         return show(request, job, again_form=form, status=422)

@@ -101,6 +101,8 @@ class RecordingSession(models.Model):
         indexes = [
             # For a person's list, newest first.
             models.Index(fields=["owner", "-started_at"], name="session_owner_newest"),
+            # For the sweeper, which looks for recordings that nobody finished. Few are not.
+            models.Index(fields=["started_at"], condition=Q(finished_at=None), name="session_recording"),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ _PLAIN = {
     b"sowt", b"twos", b"raw ", b"NONE", b"lpcm", b"ipcm", b"fpcm", b"in24", b"in32", b"fl32", b"fl64",
     b"ulaw", b"alaw", b"ima4", b"MAC3", b"MAC6", b"agsm",
 }  # fmt: skip
+_LARGEST = 1 << 62  # of an atom; a file cannot be sought to more
 _STSC_BYTES = 12 << 18
 
 
@@ -76,7 +77,7 @@ def index_length(file: BinaryIO, *, most_atoms: int) -> int | None:
             fragments += _numbers(file, 2)[1]
         else:
             _read_table(file, kind, tracks[-1])
-        if size < header:
+        if not header <= size < _LARGEST:
             break  # 0: it goes on to the end of the file
         position += size
     else:

@@ -36,6 +36,7 @@ _FRAGMENT = re.compile(rb"\0...moof\0\0\0\x10mfhd", re.DOTALL)
 _PAGE = re.compile(rb"OggS\0")
 _SEARCHED = 16 << 20
 _LONGEST_BLOCK = 1 << 20
+_MOST_BOXES = 500_000  # two for each fragment of a stream
 
 
 def is_continuation(head: bytes) -> bool:
@@ -136,21 +137,26 @@ class _Files(io.RawIOBase):
         """Start, kind and end of the last box of an mp4, which may be cut off."""
         start = end = 0
         kind = b""
-        while end < self._length:
+        for _ in range(_MOST_BOXES):
+            if end >= self._length:
+                return start, kind, end
             start = end
             head = self._at(start, 16).ljust(16, b"\0")
             size, kind = struct.unpack_from(">I4s", head)
             if size == 1:
                 size = struct.unpack_from(">Q", head, 8)[0]
-            end = max(start + size, start + 8)
-        return start, kind, end
+            if size < 8:
+                break  # 0: it goes on to the end; all else is damaged, and ffmpeg's to judge
+            end = start + size
+        return start, kind, self._length
 
     def _shorten(self, length: int) -> None:
-        while self._parts[-1].start >= length:
+        while self._parts and self._parts[-1].start >= length:
             self._parts.pop()
             self._starts.pop()
-        last = self._parts[-1]
-        self._parts[-1] = replace(last, length=length - last.start)
+        if self._parts:
+            last = self._parts[-1]
+            self._parts[-1] = replace(last, length=length - last.start)
         self._length = length
 
     def readable(self) -> bool:

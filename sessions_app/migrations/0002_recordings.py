@@ -40,4 +40,12 @@ class Migration(migrations.Migration):
             name='joined_bytes',
             field=models.PositiveBigIntegerField(blank=True, null=True),
         ),
+        migrations.AddIndex(
+            model_name="recordingsession",
+            index=models.Index(
+                fields=["started_at"],
+                condition=models.Q(("finished_at", None)),
+                name="session_recording",
+            ),
+        ),
     ]

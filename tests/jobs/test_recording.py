@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -43,9 +44,7 @@ class Recording:
 
     def send(self, *numbers: int, content: bytes | None = None, **columns) -> None:
         for number in numbers:
-            wav = io.BytesIO()
-            soundfile.write(wav, self.pieces[number], SAMPLE_RATE, format="WAV", subtype="PCM_16")
-            given = wav.getvalue() if content is None else content
+            given = self.wav(number) if content is None else content
             with transaction.atomic():
                 AudioChunk.objects.create(
                     session=self.session,
@@ -56,6 +55,11 @@ class Recording:
                     **columns,
                 )
                 lifecycle.audio_arrived(self.session)
+
+    def wav(self, number: int) -> bytes:
+        file = io.BytesIO()
+        soundfile.write(file, self.pieces[number], SAMPLE_RATE, format="WAV", subtype="PCM_16")
+        return file.getvalue()
 
     def finish(self) -> None:
         with transaction.atomic():
@@ -324,3 +328,49 @@ def test_progress_is_told_only_of_a_recording_that_has_ended(alice, wakes):
     recording.finish()
     recording.work()
     assert recording.job.progress == 100
+
+
+def opus_stream(path, container: str, seconds: int) -> bytes:
+    """What a browser's recorder writes: one header, and no length in it."""
+    options = {"webm": {"live": "1", "cluster_time_limit": "1000"}, "ogg": {"page_duration": "500000"}}
+    with av.open(path, "w", format=container, options=options[container]) as file:
+        stream = file.add_stream("libopus", rate=48_000, layout="mono")
+        resampler = av.AudioResampler(format="flt", layout="mono", rate=48_000)
+        audio = (make_numbered_audio(0, seconds) * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(audio[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        for some in [*resampler.resample(frame), *resampler.resample(None)]:
+            file.mux(stream.encode(some))
+        file.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("lost", [(), (4,), (2, 5)])
+@pytest.mark.parametrize("container", ["webm", "ogg"])
+def test_pieces_of_a_browsers_stream_are_one_recording_whatever_is_lost(
+    alice, wakes, tmp_path, container, lost
+):
+    whole = opus_stream(tmp_path / f"stream.{container}", container, 70)
+    name = {"webm": "matroska,webm", "ogg": "ogg"}[container]
+    recording = Recording(alice, seconds=1)
+    size = len(whole) // 7 + 3
+    for number, at in enumerate(range(0, len(whole), size)):
+        if number in lost:
+            continue
+        piece = whole[at : at + size]
+        recording.send(number, content=piece, container=name, continues=number > 0)
+        recording.give_up_waiting()
+        recording.work()
+    recording.finish()
+    recording.work()
+    assert recording.job.status == JobStatus.COMPLETED
+    assert recording.job.duration_ms == pytest.approx(70_000, abs=60)
+    assert [gap["chunk"] for gap in recording.job.gaps] == [n + 1 for n in lost]
+    heard = {w["word"]: w["start_ms"] for s in recording.job.segments.all() for w in s.words}
+    if not lost:
+        assert recording.job.transcript == numbers(range(70))
+    else:
+        assert len(heard) >= 70 - 13 * len(lost)
+        # A word cut by the loss may be read as another.
+        right = [at for word, at in heard.items() if abs(int(word[1:]) * 1000 - at) <= 1000]
+        assert len(right) >= len(heard) - 2 * len(lost)

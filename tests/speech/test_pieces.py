@@ -198,6 +198,25 @@ def test_pieces_without_the_first_are_unreadable(tmp_path: Path) -> None:
         list(decode(source, report=DecodeReport(), max_duration_s=60, start_sample=0))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0\0\0\x18ftyp",
+        b"\0\0\0\x01ftyp" + b"\xff" * 8,
+        b"\0\0\0\x08ftyp" + b"\0\0\0\x08free" * 600_000,
+        b"\0\0\0\x08ftyp\0\0\0\0moof",
+    ],
+    ids=["empty", "half a header", "the longest box", "many boxes", "a box without an end"],
+)
+def test_a_hostile_mp4_is_unreadable(tmp_path: Path, data: bytes) -> None:
+    piece = tmp_path / "a.piece"
+    piece.write_bytes(data)
+    for pieces in ([piece], [piece, None, piece], [piece, piece]):
+        with Joined(pieces) as source, pytest.raises(UnreadableAudio):
+            list(decode(source, report=DecodeReport(), max_duration_s=60, start_sample=0))
+
+
 def test_joined_files_read_as_one(tmp_path: Path) -> None:
     data = np.random.default_rng(2).bytes(300_000)
     with Joined(cut(tmp_path, data, [1, 2, 70_000, 70_000, 200_001])) as file:
