@@ -26,7 +26,7 @@ ROWS_ON_DETAIL_PAGE = 50
 NOTHING = "-"
 MOST_SEARCH_WORDS = 8
 # Of a job: not shown in lists, and as large as the recording is long.
-LARGE_COLUMNS = ("transcript", "word_counts", "decode_report", "prompt")
+LARGE_COLUMNS = ("transcript", "raw_text", "word_counts", "decode_report", "prompt")
 
 
 class SturdyAdmin(admin.ModelAdmin):

@@ -31,6 +31,18 @@ class ErrorOutput(serializers.Serializer):
     )
 
 
+class GapOutput(serializers.Serializer):
+    """A stretch of the recording without sound, so that what comes after it does not shift."""
+
+    start_ms = serializers.IntegerField()
+    end_ms = serializers.IntegerField()
+    chunk = serializers.IntegerField(help_text="The number of the chunk.")
+    reason = serializers.ChoiceField(
+        choices=("missing", "damaged", "unreadable"),
+        help_text="It never came, its end could not be read, or none of it could.",
+    )
+
+
 class JobOutput(serializers.ModelSerializer):
     """A job. The query needs `select_related("session")`."""
 
@@ -41,6 +53,7 @@ class JobOutput(serializers.ModelSerializer):
         source="translate_to", read_only=True, help_text="The language of the transcript; empty: as spoken."
     )
 
+    gaps = GapOutput(many=True, read_only=True, help_text="Chunks that never came or could not be read.")
     corrected_text = serializers.CharField(
         source="transcript", read_only=True, help_text="The same as `transcript`."
     )
@@ -66,7 +79,11 @@ class JobOutput(serializers.ModelSerializer):
             "attempt",
             "duration_ms",
             "total_segments",
+            "total_words",
             "average_confidence",
+            "speech_span_ms",
+            "speaking_ms",
+            "gaps",
             "word_counts",
             "transcript",
             "raw_text",
@@ -86,6 +103,8 @@ class JobOutput(serializers.ModelSerializer):
             "language_confidence": {"help_text": "0 to 1: how sure the engine is of the language."},
             "with_diarization": {"help_text": "Whether speakers are told apart."},
             "total_segments": {"help_text": "Of the transcript."},
+            "total_words": {"help_text": "Of the transcript."},
+            "speaking_ms": {"help_text": "How long somebody speaks: the segments added up."},
             "average_confidence": {"help_text": "0 to 1, over the segments."},
             "word_counts": {
                 "help_text": "How often each of your target words is in the transcript, 0 included; "
@@ -169,6 +188,7 @@ class TranscriptOutput(serializers.Serializer):
     duration_ms = serializers.IntegerField()
     speakers = SpeakerOutput(many=True)
     segments = TranscriptSegmentOutput(many=True)
+    gaps = GapOutput(many=True)
     word_counts = serializers.DictField(child=serializers.IntegerField())
 
 

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from jobs_app.api_errors import Problem
+from jobs_app.gaps import gap_segments, gaps_json
 from jobs_app.models import JobStatus, Segment, SegmentKind, TranscriptionJob
 from jobs_app.serializers import ErrorOutput, TranscriptOutput
 from speech.captions import FORMATS, transcript_dict
@@ -45,7 +46,7 @@ def segments_of(job: TranscriptionJob) -> list[tuple[str, SpeechSegment]]:
 
 def transcript_json(job: TranscriptionJob) -> dict[str, Any]:
     segments = segments_of(job)
-    return transcript_dict(
+    transcript = transcript_dict(
         id=str(job.pk),
         segments=segments,
         language=job.translate_to or job.detected_language or job.language,
@@ -53,6 +54,8 @@ def transcript_json(job: TranscriptionJob) -> dict[str, Any]:
         speakers={segment.speaker: "" for _, segment in segments if segment.speaker},
         word_counts=job.word_counts,
     )
+    # Not part of the text, which is what was said.
+    return {**transcript, "gaps": gaps_json(job)}
 
 
 def download_name(job: TranscriptionJob, ending: str) -> str:
@@ -83,7 +86,8 @@ class TranscriptView(APIView):
 
     def render(self, job: TranscriptionJob) -> HttpResponse:
         form = FORMATS[self.ending]
-        return HttpResponse(form.render([s for _, s in segments_of(job)]), content_type=form.content_type)
+        segments = sorted([*(s for _, s in segments_of(job)), *gap_segments(job)], key=lambda s: s.start_ms)
+        return HttpResponse(form.render(segments), content_type=form.content_type)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         # The address says which format; `Accept: application/x-subrip` must not be refused.

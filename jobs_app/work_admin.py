@@ -79,7 +79,7 @@ class ChunkTranscriptionAdmin(WorkAdmin):
         ),
         (
             "Result",
-            {"fields": ("raw_text", "language_found", "segments_link")},
+            {"fields": ("raw_text", "corrected_text", "language_found", "segments_link")},
         ),
     )
 

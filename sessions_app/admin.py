@@ -111,7 +111,7 @@ class RecordingSessionAdmin(CountedDeletion, ReadOnlyAdmin):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
         session = context["original"]
-        jobs = session.jobs.defer("transcript", "word_counts", "decode_report")
+        jobs = session.jobs.defer("raw_text", "transcript", "word_counts", "decode_report")
         context |= {
             "jobs": [
                 (admin_link(job, f"{job.engine} · {job.model}"), badge(job.status), job) for job in jobs

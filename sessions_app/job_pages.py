@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from binascii import crc32
 from typing import Any
 
 from django.contrib import messages
@@ -13,11 +14,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from jobs_app.api_errors import Problem
 from jobs_app.lifecycle import AlreadyTranscribing, cancel_job, retry_job, start_job
 from jobs_app.models import JOB_ACTIVE, JobStage, JobStatus, Runner, TranscriptionJob, WorkStatus
 from jobs_app.options import resolve_options
 from jobs_app.progress import eta_seconds, queue_position
 from sessions_app.api import UploadThrottle
+from sessions_app.audio import StoredAudio, stored_audio
 from sessions_app.forms import OptionsForm, TitleForm
 from sessions_app.intake import delete_session
 from sessions_app.models import RecordingSession
@@ -46,19 +49,34 @@ def progress_of(job: TranscriptionJob) -> dict[str, Any]:
     """What people want to know of a job while they wait for it."""
     position = queue_position(job) if job.status == JobStatus.PENDING else None
     left = time_left(eta_seconds(job))
-    idle = job.stage == JobStage.WAITING and not Runner.objects.alive().exists()
+    recording = job.session.finished_at is None
+    idle = job.stage == JobStage.WAITING and not recording and not Runner.objects.alive().exists()
+    joining = job.status == JobStatus.COMPLETED and audio_of(job.session)[1]
     heard = ""
     if job.stage == JobStage.TRANSCRIBING:
-        done = job.chunktranscriptions.filter(status=WorkStatus.DONE).exclude(raw_text="")
-        heard = done.order_by("-number").values_list("raw_text", flat=True).first() or ""
+        done = job.chunktranscriptions.filter(status=WorkStatus.DONE).exclude(corrected_text="")
+        heard = done.order_by("-start_ms").values_list("corrected_text", flat=True).first() or ""
+    shown = (
+        job.status,
+        job.stage,
+        job.progress,
+        position,
+        left,
+        idle,
+        recording,
+        joining,
+        crc32(heard.encode()),
+    )
     return {
         "job": job,
         "position": position,
         "left": left,
         "idle": idle,
+        "recording": recording,
+        "joining": joining,
         "heard": heard if len(heard) <= PREVIEW_CHARACTERS else f"… {heard[-PREVIEW_CHARACTERS:]}",
-        "version": f"{job.status}-{job.stage}-{job.progress}-{position}-{left}-{idle}-{len(heard)}",
-        "final": job.status not in JOB_ACTIVE,
+        "version": "-".join(map(str, shown)),
+        "final": job.status not in JOB_ACTIVE and not joining,
     }
 
 
@@ -88,12 +106,16 @@ def show(
 ) -> HttpResponse:
     session = job.session
     chunk = session.chunks.order_by("number").first()
-    runs = session.jobs.defer("transcript", "word_counts", "decode_report").order_by("-created_at", "-pk")
+    audio, joining = audio_of(session) if chunk else (None, False)
+    runs = session.jobs.defer("raw_text", "transcript", "word_counts", "decode_report").order_by(
+        "-created_at", "-pk"
+    )
     page = {
         "job": job,
         "session": session,
         "chunk": chunk,
-        "audio_url": reverse("session-audio", args=[session.pk]) if chunk else "",
+        "audio_url": reverse("session-audio", args=[session.pk]) if audio else "",
+        "audio_bytes": audio.size_bytes if audio else 0,
         "runs": list(runs),
         "paragraphs": [] if job.status in JOB_ACTIVE else paragraphs(job),
         "transcript_language": job.translate_to or job.detected_language or job.language,
@@ -105,15 +127,25 @@ def show(
         "title_form": title_form or TitleForm(instance=session),
         "again_form": again_form or OptionsForm(initial=as_initial(job)),
     }
-    if job.status in JOB_ACTIVE:
+    if job.status in JOB_ACTIVE or joining:
         page |= progress_of(job)
     return render(request, "sessions_app/job.html", page, status=status)
+
+
+def audio_of(session: RecordingSession) -> tuple[StoredAudio | None, bool]:
+    """The recording as one file, if there is one; True: there will be."""
+    try:
+        return stored_audio(session), False
+    except Problem as problem:
+        return None, problem.status_code == 409
 
 
 def speed(job: TranscriptionJob) -> float | None:
     """How many times faster than the recording itself."""
     if job.status != JobStatus.COMPLETED or not job.started_at or not job.completed_at or not job.duration_ms:
         return None
+    if job.interactive:
+        return None  # it took as long as it was recorded
     took_s = (job.completed_at - job.started_at).total_seconds()
     return job.duration_ms / 1000 / took_s if took_s > 0 else None
 

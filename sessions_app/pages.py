@@ -50,7 +50,7 @@ def with_snippet(jobs: TranscriptionJobQuerySet, words: str) -> TranscriptionJob
         found_at=found,
         snippet_at=Case(When(found_at__gt=SNIPPET_LEAD, then=F("found_at") - SNIPPET_LEAD), default=Value(1)),
         snippet=Substr("transcript", F("snippet_at"), SNIPPET_CHARACTERS),
-    ).defer("transcript", "word_counts", "decode_report")
+    ).defer("raw_text", "transcript", "word_counts", "decode_report")
 
 
 def listing(request: HttpRequest) -> dict[str, Any]:

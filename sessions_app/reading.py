@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from heapq import merge
 from typing import Any
 
+from jobs_app.gaps import sentence
 from jobs_app.models import SegmentKind, TranscriptionJob
 from speech.captions import PARAGRAPH_PAUSE_MS
 from speech.cues import ends_sentence, join_texts
@@ -30,11 +32,12 @@ class Sentence:
 
 @dataclass(slots=True)
 class Paragraph:
-    """`speaker` is empty where it is the one of the paragraph before."""
+    """`speaker` is empty where it is the one of the paragraph before. `gap`: why there is nothing to read."""
 
     start_ms: int
     speaker: str
     sentences: list[Sentence] = field(default_factory=list)
+    gap: str = ""
 
 
 def paragraphs(job: TranscriptionJob) -> list[Paragraph]:
@@ -45,7 +48,8 @@ def paragraphs(job: TranscriptionJob) -> list[Paragraph]:
         # Model instances would cost as much as the rest of the page.
         .values_list("start_ms", "end_ms", "text", "speaker", "words")
     )
-    return list(_grouped(rows.iterator(chunk_size=2000)))
+    gaps = [Paragraph(gap["start_ms"], "", gap=sentence(gap["reason"])) for gap in job.gaps]
+    return list(merge(_grouped(rows.iterator(chunk_size=2000)), gaps, key=lambda p: p.start_ms))
 
 
 def _grouped(rows: Iterable[tuple[int, int, str, str, list[dict[str, Any]]]]) -> Iterator[Paragraph]:

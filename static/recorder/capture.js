@@ -39,15 +39,18 @@ export function remedy(problem) {
 
 export async function listMicrophones() {
   const devices = await navigator.mediaDevices.enumerateDevices();
-  // Without a permission there is one nameless entry.
-  return devices.filter((device) => device.kind === "audioinput" && device.deviceId);
+  // Without a permission there is one nameless entry; two of Chromium's stand for others.
+  const others = ["", "default", "communications"];
+  return devices.filter(({ kind, deviceId }) => kind === "audioinput" && !others.includes(deviceId));
 }
 
-// `onBatch` gets what the worklet gives, `onLost` is called when the microphone is gone. Raises what getUserMedia
-// raises; see remedy().
-export async function openMicrophone({ deviceId, onBatch, onLost }) {
-  const chosen = deviceId ? { deviceId: { exact: deviceId } } : {};
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: { ...SOUND, ...chosen } });
+// `chosen` is the id of the one to take, `remembered` of the one to prefer. `onBatch` gets what the worklet gives,
+// `onLost` is called when the microphone is gone. Raises what getUserMedia raises; see remedy().
+export async function openMicrophone({ chosen, remembered, onBatch, onLost }) {
+  const audio = { ...SOUND };
+  if (chosen) audio.deviceId = { exact: chosen };
+  else if (remembered) audio.deviceId = { ideal: remembered };
+  const stream = await navigator.mediaDevices.getUserMedia({ audio });
   const [track] = stream.getAudioTracks();
   try {
     const { context, source } = await connect(stream, track);
@@ -76,7 +79,6 @@ async function connect(stream, track) {
 class Microphone {
   constructor(stream, track, context, onBatch, onLost) {
     Object.assign(this, { stream, track, context, onBatch });
-    this.deviceId = track.getSettings().deviceId;
     track.addEventListener("ended", onLost);
     // A phone call takes the sound away on iOS, and gives it back.
     context.addEventListener("statechange", () => {

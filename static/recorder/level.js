@@ -1,5 +1,6 @@
 // The level meter, and a hint when the microphone hears nothing, too little or too much.
 
+const LOWEST_DB = -60;
 const SILENT_DB = -65;
 const QUIET_DB = -42;
 const LOUD_DB = -0.5;
@@ -24,7 +25,7 @@ export class Level {
     const now = performance.now();
     this.soundAt = this.speechAt = now;
     this.loudAt = -Infinity;
-    this.meter.value = this.meter.min;
+    this.move(LOWEST_DB, false);
     this.hint.textContent = "";
   }
 
@@ -35,10 +36,18 @@ export class Level {
     if (peakDb > SILENT_DB) this.soundAt = now;
     if (peakDb > QUIET_DB) this.speechAt = now;
     if (peakDb > LOUD_DB) this.loudAt = now;
-    this.meter.value = decibels(loudness);
     const hint = this.word(now);
+    this.move(decibels(loudness), hint !== "");
     // A live region: said once, not ten times a second.
     if (this.hint.textContent !== hint) this.hint.textContent = hint;
+  }
+
+  move(level, odd) {
+    const shown = Math.round(Math.max(LOWEST_DB, Math.min(0, level)));
+    this.meter.ariaValueNow = shown;
+    this.meter.ariaValueText = `${shown} decibels`;
+    this.meter.firstElementChild.style.width = `${100 * (1 - shown / LOWEST_DB)}%`;
+    this.meter.classList.toggle("level-odd", odd);
   }
 
   word(now) {

@@ -11,6 +11,7 @@ import { clock, pieces } from "./words.js";
 
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable]";
 const MICROPHONE = "recorder-microphone";
+const STANDS_AFTER_MS = 3000;
 
 const part = (id) => document.getElementById(id);
 const root = part("recorder");
@@ -32,7 +33,10 @@ let microphone = null;
 let recording = null;
 let sender = null;
 let counted = 0;
+let heardAt = 0;
 let wakeLock = null;
+// The change that is under way.
+let turn = Promise.resolve();
 
 document.documentElement.classList.add("js");
 begin();
@@ -60,6 +64,7 @@ async function begin() {
   });
   window.addEventListener("pagehide", () => recording?.saveTail());
   navigator.mediaDevices.addEventListener("devicechange", showMicrophones);
+  setInterval(watch, 1000);
   await showMicrophones();
   try {
     store = await openStore();
@@ -74,8 +79,12 @@ async function begin() {
 // --- From one state to the next ------------------------------------------------------------------
 
 // One at a time; a second click on the way counts for nothing.
-async function change(how) {
-  if (busy) return;
+function change(how) {
+  if (!busy) turn = changing(how);
+  return turn;
+}
+
+async function changing(how) {
   busy = true;
   show();
   try {
@@ -108,7 +117,7 @@ async function start() {
   counted = 0;
   run();
   transcript.start();
-  sender.run().then(sent);
+  sender.run().then(sent).catch(broke);
 }
 
 async function pause() {
@@ -131,6 +140,7 @@ async function stop() {
 
 function run() {
   microphone.run();
+  heardAt = performance.now();
   problem("microphone", "");
   enter("recording");
   stayAwake();
@@ -141,6 +151,7 @@ function enter(next) {
   state = next;
   part("state").textContent = part("announce").textContent = words[next];
   if (next !== "recording") level.reset();
+  problem("stands", "");
   show();
   // The button that was pressed is gone.
   const following = { recording: buttons.pause, paused: buttons.resume, idle: buttons.record }[next];
@@ -158,6 +169,13 @@ function sent(job) {
   enter("idle");
 }
 
+// A mistake of ours, or the browser has taken the pieces away.
+function broke(mistake) {
+  console.error(mistake);
+  problem("broken", `This page broke (${mistake.message}). Stop, download what was not sent, then load the page again.`);
+  part("refused").hidden = false;
+}
+
 function goTo(job) {
   if (!recording) location.assign(`${home}jobs/${job}/`);
 }
@@ -165,10 +183,16 @@ function goTo(job) {
 // --- The microphone ------------------------------------------------------------------------------
 
 async function openChosen() {
-  const deviceId = part("microphone").value;
+  const list = part("microphone");
+  // Before a permission there are no names to choose from.
+  const remembered = list.options.length === 1 ? localStorage.getItem(MICROPHONE) : "";
   let opened;
+  const onLost = async () => {
+    await turn;
+    lost(opened);
+  };
   try {
-    opened = await openMicrophone({ deviceId, onBatch: heard, onLost: () => lost(opened) });
+    opened = await openMicrophone({ chosen: list.value, remembered, onBatch: heard, onLost });
   } catch (refusal) {
     problem("microphone", remedy(refusal));
     return false;
@@ -182,13 +206,21 @@ async function openChosen() {
 }
 
 function heard(batch) {
+  heardAt = performance.now();
   if (batch.samples) {
     recording.add(batch.samples);
     counted += batch.samples.length;
     root.dataset.samples = counted;
     part("clock").textContent = clock(recording.samples / RATE);
   }
-  level.show(batch.peak, batch.loudness);
+  if (state === "recording") level.show(batch.peak, batch.loudness);
+}
+
+// The system can take the sound away without a word.
+function watch() {
+  if (state !== "recording") return;
+  const stands = performance.now() - heardAt > STANDS_AFTER_MS;
+  problem("stands", stands ? "No sound comes from the microphone. End the call that uses it, or choose another one." : "");
 }
 
 async function lost(gone) {
@@ -219,7 +251,7 @@ async function showMicrophones() {
   const wanted = list.options.length > 1 ? list.value : (localStorage.getItem(MICROPHONE) ?? "");
   const found = await listMicrophones();
   const own = list.options[0];
-  list.replaceChildren(own, ...found.filter(({ deviceId }) => deviceId !== "default").map(named));
+  list.replaceChildren(own, ...found.map(named));
   list.value = found.some(({ deviceId }) => deviceId === wanted) ? wanted : "";
 }
 
@@ -284,8 +316,9 @@ function howFar() {
   if (sender.state === "waiting") return n ? `${pieces(n)} waiting to be sent` : "Waiting for the server";
   if (sender.state === "refused") return `${pieces(n)} not sent`;
   if (n) return `${pieces(n)} being sent`;
-  const elsewhere = recording.row.base ? " The server had closed the first part: the rest is a transcript of its own." : "";
-  return (recording.number ? "Everything up to here is on the server." : "The first piece is being filled.") + elsewhere;
+  const safe = `Up to ${clock((recording.number * recording.row.chunkSamples) / RATE)} it is on the server.`;
+  const elsewhere = recording.row.base ? " It had closed the first part: the rest is a transcript of its own." : "";
+  return (recording.number ? safe : "The first piece is being filled; this browser keeps it.") + elsewhere;
 }
 
 // One sentence for each cause; "" takes it away.

@@ -19,11 +19,11 @@ from django.db import connection
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def wait_for(condition: Callable[[], object], *, within_s: float, what: str) -> None:
+def wait_for(condition: Callable[[], object], *, within_s: float, what: str, every_s: float = 0.1) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {within_s} s"
-        time.sleep(0.1)
+        time.sleep(every_s)
 
 
 def database_url() -> str:

@@ -38,7 +38,8 @@ from tests.speech.wer import wer
 pytestmark = pages.pytestmark
 
 CHUNK_S = 5
-SPEECH = "en_two_cities_44s.m4a"
+# Longer than two windows of the engine.
+SPEECH = ("en_two_cities_44s.m4a", "en_video_austen_28s.mp4")
 site = pages.site
 
 
@@ -292,7 +293,7 @@ def test_a_recording_arrives_whole_in_pieces_of_the_same_length(page):
     page.fill("#title", "Our meeting")
     page.select_option("#id_language", "en")
     record(page, seconds=12)
-    expect(page.locator("#sent")).to_contain_text("on the server")
+    expect(page.locator("#sent")).to_have_text("Up to 0:10 it is on the server.")
     counted = stop(page)
     session = RecordingSession.objects.get()
     lengths = stored_samples(session)
@@ -328,9 +329,7 @@ def test_a_title_that_is_given_while_recording_is_that_of_the_transcript(page):
 
 
 def test_stopping_before_anything_was_heard_leaves_nothing_behind(page):
-    page.add_init_script("")
-    page.evaluate("AudioWorkletNode.prototype.connect = function () { return this; }")
-    page.evaluate("AudioNode.prototype.connect = function (to) { return to; }")
+    page.evaluate("AudioNode.prototype.connect = (to) => to")
     press(page, "Record")
     wait_for_page(page, RecordingSession.objects.exists, what="the session")
     press(page, "Stop")
@@ -397,11 +396,12 @@ def test_a_wrong_clock_of_the_browser_changes_nothing(context, page):
 def test_speech_is_read_while_it_is_recorded_and_after_stop(
     playwright, chromium, recordings, tmp_path, site, alice, log_in, settings
 ):
-    spoken = next(
-        one for one in json.loads((recordings / "manifest.json").read_text()) if one["file"] == SPEECH
-    )
+    known = {one["file"]: one for one in json.loads((recordings / "manifest.json").read_text())}
+    spoken = " ".join(known[name]["text"] for name in SPEECH)
     sound = tmp_path / "speech.wav"
-    convert = ["-i", recordings / SPEECH, "-ac", "1", "-ar", "48000", "-af", "apad=pad_dur=3", sound]
+    join = "[0:a][1:a]concat=n=2:v=0:a=1,apad=pad_dur=3"
+    files = [word for name in SPEECH for word in ("-i", recordings / name)]
+    convert = [*files, "-filter_complex", join, "-ac", "1", "-ar", "48000", sound]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *convert], check=True)
     settings.RECORDER_CHUNK_S = 10
     settings.DEFAULT_ENGINE, settings.LOCAL_MODEL = "local", "tiny.en"
@@ -416,7 +416,7 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
     press(page, "Record")
 
     grown: list[int] = []
-    while samples_of(page) < (spoken["duration"] + 2) * SAMPLE_RATE:
+    while samples_of(page) < (soundfile.info(sound).duration - 1) * SAMPLE_RATE:
         work.run_one()
         page.wait_for_timeout(300)
         length = len(page.locator("#text").inner_text().split())
@@ -429,23 +429,23 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
     expect(page.get_by_role("heading", name="Transcript", exact=True)).to_be_visible()
     shown = " ".join(page.locator("#transcript [data-copy-part]").all_inner_texts())
     browser.close()
-    print(grown, wer(spoken["text"], shown), shown)
-    # Before the end most of it stood there, and it came bit by bit.
+    # It grew while it was recorded, and a window at most was not yet there.
     assert len(grown) >= 2
-    assert wer(spoken["text"], shown) < 0.15, shown
+    assert wer(spoken, shown) < 0.05, shown
 
 
 # --- Bad days ------------------------------------------------------------------------------------
 
 
-def test_a_network_that_was_away_costs_nothing(context, page):
+def test_a_network_that_was_away_for_two_minutes_costs_nothing(context, page):
     record(page, seconds=1)
     context.set_offline(True)
-    until_recorded(page, 12)
+    until_recorded(page, 122)
     expect(problems(page)).to_contain_text("The server cannot be reached")
-    expect(page.locator("#sent")).to_have_text("2 pieces waiting to be sent")
+    expect(page.locator("#sent")).to_have_text("24 pieces waiting to be sent")
     context.set_offline(False)
-    expect(problems(page)).to_be_empty()
+    # At once, not when the next try would be due.
+    expect(problems(page)).to_be_empty(timeout=5_000)
     expect(page.locator("#sent")).to_contain_text("on the server")
     counted = stop(page)
     assert sum(stored_samples(RecordingSession.objects.get())) == counted
@@ -503,9 +503,6 @@ def kill_browser(profile: Path) -> None:
     for process in processes:
         kill(process.pid)
     psutil.wait_procs(processes, timeout=10)
-    # Its lock, which would keep the next one out on another machine's name.
-    for lock in profile.glob("Singleton*"):
-        lock.unlink()
 
 
 def test_a_killed_browser_loses_at_most_two_seconds(
@@ -694,6 +691,35 @@ def test_an_unplugged_microphone_keeps_what_was_recorded(page):
     assert sum(stored_samples(RecordingSession.objects.get())) == counted
 
 
+KEEP_THE_CONTEXT = """() => {
+    const connect = AudioContext.prototype.createMediaStreamSource;
+    AudioContext.prototype.createMediaStreamSource = function (stream) {
+        window.context = this;
+        return connect.call(this, stream);
+    };
+}"""
+
+
+def test_sound_that_the_system_takes_away_for_a_moment_comes_back(page):
+    page.evaluate(KEEP_THE_CONTEXT)
+    record(page, seconds=1)
+    page.evaluate("context.suspend()")
+    until_recorded(page, 3)
+    counted = stop(page)
+    assert sum(stored_samples(RecordingSession.objects.get())) == counted
+
+
+def test_sound_that_the_system_takes_away_for_good_is_told_and_the_rest_is_kept(page):
+    page.evaluate(KEEP_THE_CONTEXT)
+    record(page, seconds=2)
+    refuse = "() => { context.resume = async () => { throw new Error('A call has the microphone.'); }; }"
+    page.evaluate(refuse)
+    page.evaluate("context.suspend()")
+    expect(problems(page)).to_contain_text("No sound comes from the microphone.")
+    counted = stop(page)
+    assert sum(stored_samples(RecordingSession.objects.get())) == counted >= 2 * SAMPLE_RATE
+
+
 @pytest.mark.parametrize(
     ("name", "remedy"),
     [
@@ -766,3 +792,31 @@ def test_silence_is_told_to_eyes_and_ears(page):
     record(page, seconds=2)
     expect(page.locator("#hint")).to_have_text("")
     expect(page.locator("#hint[role=status]")).to_contain_text("Nothing is heard", timeout=15_000)
+
+
+# --- How it looks --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", pages.SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_its_window_in_every_state(browser, site, alice, log_in, settings, size, scheme):
+    settings.RECORDER_CHUNK_S = CHUNK_S
+    window = {"viewport": pages.SIZES[size], "color_scheme": scheme}
+    context = browser.new_context(base_url=site, permissions=["microphone"], **window)
+    log_in(context, alice)
+
+    def fits(page: Page) -> bool:
+        return page.evaluate("document.documentElement.scrollWidth") <= pages.SIZES[size]["width"]
+
+    page = open_recorder(context)
+    page.fill("#title", "A_title_without_spaces_" * 6)
+    assert fits(page)
+    page.route("**/chunks/", lambda route: route.abort())
+    record(page, seconds=CHUNK_S + 1)
+    expect(problems(page)).to_contain_text("The server cannot be reached")
+    assert fits(page)
+    page.close()
+    page = open_recorder(context)
+    expect(page.locator("#left")).to_be_visible()
+    assert fits(page)
+    context.close()

@@ -28,6 +28,7 @@ def test_the_json_transcript_has_the_fields_of_the_contract(api, talk):
         "duration_ms",
         "speakers",
         "segments",
+        "gaps",
         "word_counts",
     }
     assert transcript["id"] == str(talk.pk)

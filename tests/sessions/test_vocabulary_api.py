@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 import uuid
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
+from django.db import connection
 
 from jobs_app.vocabulary_models import Correction, TargetList
 from sessions_app import vocabulary_lists
+from tests.sessions.conftest import client_of
 from tests.site.samples import completed_job, make_job
 
 pytestmark = pytest.mark.django_db
@@ -125,6 +128,25 @@ def test_there_is_a_limit(api, monkeypatch):
     assert api.patch(f"{CORRECTIONS}{ids[0]}/", {"to_text": "x"}).status_code == 200
     refused(send(api, CORRECTIONS, "c,d\n"), "from_text")
     assert send(api, CORRECTIONS, "c,d\n", mode="replace").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_requests_at_once_for_the_same_text_one_is_refused(api, alice):
+    together = threading.Barrier(2)
+    answers = []
+
+    def request(from_text: str) -> None:
+        together.wait(timeout=10)
+        answers.append(add(client_of(alice), from_text).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=request, args=[text]) for text in ("Café", "CAFE\u0301")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [201, 400]
+    assert Correction.objects.count() == 1
 
 
 @pytest.mark.parametrize("method", ["get", "patch", "delete"])

@@ -81,6 +81,7 @@ def add_segments(job: TranscriptionJob, sentences: tuple[str, ...]) -> None:
         speech_ms=len(sentences) * SENTENCE_MS,
         status=WorkStatus.DONE,
         raw_text=" ".join(sentences),
+        corrected_text=" ".join(sentences),
     )
     Segment.objects.bulk_create(
         Segment(
