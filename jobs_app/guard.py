@@ -17,7 +17,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs_app import claims, lifecycle, progress
+from jobs_app import claims, failures, lifecycle, progress
 from jobs_app.models import LeasedWork
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class Guard:
     def _end_at_deadline(self) -> None:
         logger.error("%s did not finish in time: this worker ends", self._work)
         try:
-            lifecycle.settle(self._work, lifecycle.DeadlineExceeded())
+            failures.settle(self._work, failures.DeadlineExceeded())
         except DatabaseError:
             logger.warning("%s is left to the sweeper", self._work, exc_info=True)
         self._end_process(75)

@@ -1,4 +1,4 @@
-"""Every change of a job's state, and of its work's, but for the claim.
+"""Every change of a job's state, and of its work's, but for the claim and for failures.
 
 Each function is one short transaction. Those that touch a job lock its row first, then its work: two
 workers that finish a job's last two windows must not each leave the closing to the other.
@@ -7,10 +7,9 @@ workers that finish a job's last two windows must not each leave the closing to 
 from __future__ import annotations
 
 import logging
-import random
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -39,7 +38,6 @@ from jobs_app.models import (
 from jobs_app.options import JobOptions
 from jobs_app.vocabulary import vocabulary_of
 from speech.cues import join_texts
-from speech.errors import SpeechError
 from speech.types import Transcription, samples_to_ms
 from speech.windows import Window
 from speech.words import count_total_words
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
     from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
-
-CRASHED = "crashed"
-TIMED_OUT = "timed_out"
 
 
 class AlreadyTranscribing(Exception):
@@ -137,7 +132,7 @@ def _work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, Any]:
 @transaction.atomic
 def note_start(work: LeasedWork) -> None:
     """Tell the job that one of its units has been claimed, if it still is."""
-    job = _lock(work.job_id)
+    job = lock_job(work.job_id)
     if job is None or not claims.held(work).exists():
         return
     stage = JobStage.TRANSCRIBING
@@ -160,11 +155,11 @@ def note_progress(work: LeasedWork, progress: int) -> None:
 # --- Finishing -----------------------------------------------------------------------------------
 
 
-def _lock(job_id: uuid.UUID) -> TranscriptionJob | None:
+def lock_job(job_id: uuid.UUID) -> TranscriptionJob | None:
     return TranscriptionJob.objects.select_for_update().filter(pk=job_id).first()
 
 
-def _release(
+def release(
     work: LeasedWork, status: WorkStatus, *, still: Mapping[str, Any] | None = None, **columns: Any
 ) -> bool:
     """End this run of `work`. False: it holds the lease no longer, and must write nothing.
@@ -202,7 +197,7 @@ class Preparation:
 @transaction.atomic
 def finish_preparation(step: JobStep, found: Preparation) -> bool:
     """Store what was found. False: the step is no longer this run's, and nothing was stored."""
-    job = _lock(step.job_id)
+    job = lock_job(step.job_id)
     if job is None:
         return False
     session = job.session
@@ -213,7 +208,7 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
     if not found.complete and (more or found.wait_s is not None):
         wait_s = 0 if more else found.wait_s
         again = {"not_before": Now() + timedelta(seconds=wait_s or 0)}
-    if not _release(
+    if not release(
         step,
         WorkStatus.WAITING if again else WorkStatus.DONE,
         progress_ms=found.duration_ms,
@@ -252,7 +247,7 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
         )
         for number, w in enumerate(found.windows, start=first)
     )
-    _close_if_complete(job, owner_id=step.owner_id)
+    close_if_complete(job, owner_id=step.owner_id)
     queue.wake_on_commit(max(1, len(found.windows)))
     return True
 
@@ -266,8 +261,8 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
     vocabulary = vocabulary_of(window.owner_id)
     columns = [vocabulary.segment_columns(segment) for segment in result.segments]
     text = join_texts([column["text"] for column in columns])
-    job = _lock(window.job_id)
-    if job is None or not _release(
+    job = lock_job(window.job_id)
+    if job is None or not release(
         window,
         WorkStatus.DONE,
         progress_ms=window.duration_ms,
@@ -294,11 +289,11 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
         )
         for number, s in enumerate(result.segments)
     )
-    _close_if_complete(job, owner_id=window.owner_id)
+    close_if_complete(job, owner_id=window.owner_id)
     return True
 
 
-def _close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
+def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
     """Add the last step when every window is done; fail the job when one failed and none is left to do.
 
     The caller holds the lock on `job`.
@@ -316,7 +311,7 @@ def _close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
     if by_status[WorkStatus.FAILED]:
         failed = job.chunktranscriptions.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
-        _end(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
+        end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
     elif list(job.jobsteps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
         _add_step(job, StepKind.FINISH, owner_id=owner_id)
         queue.wake_on_commit()
@@ -325,8 +320,8 @@ def _close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
 @transaction.atomic
 def finish_job(step: JobStep) -> bool:
     """Join the windows and complete the job. False: the step is no longer this run's."""
-    job = _lock(step.job_id)
-    if job is None or not _release(step, WorkStatus.DONE, error_code="", error=""):
+    job = lock_job(step.job_id)
+    if job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
     windows = job.chunktranscriptions.order_by("start_ms")
     spoken: Counter[str] = Counter()
@@ -357,7 +352,7 @@ def finish_job(step: JobStep) -> bool:
             *measured,
         ]
     )
-    _end(job, JobStatus.COMPLETED, progress=100)
+    end_job(job, JobStatus.COMPLETED, progress=100)
     if _in_pieces(job):
         _add_step(job, StepKind.JOIN, owner_id=step.owner_id)
         queue.wake_on_commit()
@@ -390,9 +385,9 @@ def finish_joining(step: JobStep, *, stored: str, size_bytes: int) -> bool:
     # Before the job, as whoever deletes the session does.
     sessions = type(step.job.session)._default_manager.filter(pk=step.job.session_id)
     session = sessions.select_for_update(no_key=True).first()
-    if session is None or _lock(step.job_id) is None:
+    if session is None or lock_job(step.job_id) is None:
         return False
-    if not _release(step, WorkStatus.DONE, error_code="", error=""):
+    if not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
     session.joined = stored
     session.joined_bytes = size_bytes
@@ -400,7 +395,7 @@ def finish_joining(step: JobStep, *, stored: str, size_bytes: int) -> bool:
     return True
 
 
-def _end(job: TranscriptionJob, status: JobStatus, **columns: Any) -> None:
+def end_job(job: TranscriptionJob, status: JobStatus, **columns: Any) -> None:
     """The last change of a run. The caller holds the lock on `job`."""
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=status, stage=JobStage.ENDED, completed_at=Now(), **columns
@@ -416,98 +411,23 @@ def _cancel_work(job: TranscriptionJob) -> None:
         )
 
 
-# --- Failing -------------------------------------------------------------------------------------
-
-
-def backoff(attempt: int) -> timedelta:
-    """How long to wait after the given attempt: exponential, with jitter against herds."""
-    longest = min(settings.RETRY_BACKOFF_MAX_S, settings.RETRY_BACKOFF_S * 2 ** (attempt - 1))
-    return timedelta(seconds=longest * random.uniform(0.5, 1.5))  # noqa: S311  not a secret
-
-
-@transaction.atomic
-def settle(work: LeasedWork, error: SpeechError) -> bool:
-    """End a run that failed: try again later, or give up. False: it is no longer this run's."""
-    job = _lock(work.job_id)
-    return job is not None and _settle(job, work, error)
-
-
-def _settle(job: TranscriptionJob, work: LeasedWork, error: SpeechError, **still: Any) -> bool:
-    columns = {"error_code": error.code, "error": str(error)}
-    if error.permanent:
-        # Every other window would fail in the same way.
-        released = _release(work, WorkStatus.FAILED, still=still, **columns)
-        if released and job.status in JOB_ACTIVE:
-            _end(job, JobStatus.FAILED, **columns)
-        return released
-    if work.attempt < settings.MAX_ATTEMPTS:
-        wait = backoff(work.attempt)
-        if error.retry_after_s is not None:
-            wait = max(wait, timedelta(seconds=error.retry_after_s))
-        return _release(work, WorkStatus.WAITING, still=still, not_before=Now() + wait, **columns)
-    released = _release(work, WorkStatus.FAILED, still=still, **columns)
-    if released:
-        _give_up(job, work, **columns)
-    return released
-
-
-def _give_up(job: TranscriptionJob, work: LeasedWork, **columns: str) -> None:
-    """`work` has failed for good. A step takes its job with it; other windows are done first."""
-    if isinstance(work, JobStep) and job.status in JOB_ACTIVE:
-        _end(job, JobStatus.FAILED, **columns)
-    else:
-        _close_if_complete(job, owner_id=work.owner_id)
-
-
-class WorkerLost(SpeechError):
-    code = CRASHED
-    message = (
-        "The worker stopped in the middle of this recording each time it was tried. Most often memory ran "
-        "out: transcribe it again with a smaller model, or press Retry when the server has more memory."
-    )
-
-
-class DeadlineExceeded(SpeechError):
-    code = TIMED_OUT
-    message = "The engine did not finish in time. Press Retry, or transcribe it again with a smaller model."
-
-
-@transaction.atomic
-def expire(work: LeasedWork) -> bool:
-    """Take work from a worker that has not renewed its lease. False: it renewed or ended meanwhile."""
-    job = _lock(work.job_id)
-    # In the UPDATE too: the guard renews without the job's lock.
-    return job is not None and _settle(job, work, WorkerLost(), lease_until__lt=Now())
-
-
-def give_back(workers: Iterable[str]) -> int:
-    """Release what was running in workers that were stopped on purpose: it was not the work's fault."""
-    names = list(workers)
-    return sum(
-        model._default_manager.filter(status=WorkStatus.RUNNING, worker__in=names).update(
-            status=WorkStatus.WAITING, attempt=F("attempt") - 1, lease_token="", lease_until=None
-        )
-        for model in claims.WORK_MODELS
-    )
-
-
 # --- What people do ------------------------------------------------------------------------------
 
 
 @transaction.atomic
 def cancel_job(job_id: uuid.UUID) -> bool:
     """False: the job had already ended. A worker in the middle of it notices within seconds."""
-    job = _lock(job_id)
+    job = lock_job(job_id)
     if job is None or job.status not in JOB_ACTIVE:
         return False
-    _end(job, JobStatus.CANCELLED)
+    end_job(job, JobStatus.CANCELLED)
     return True
 
 
 @transaction.atomic
 def delete_job(job_id: uuid.UUID) -> None:
     """Delete a job in any state; a worker in the middle of it notices within seconds."""
-    if _lock(job_id) is not None:
+    if lock_job(job_id) is not None:
         cancel_job(job_id)
         TranscriptionJob.objects.filter(pk=job_id).delete()
 
@@ -526,7 +446,7 @@ def retry_job(job_id: uuid.UUID) -> bool:
     Raises:
         AlreadyTranscribing: the session has another job that has not ended.
     """
-    job = _lock(job_id)
+    job = lock_job(job_id)
     if job is None or job.status != JobStatus.FAILED:
         return False
     try:
@@ -556,7 +476,7 @@ def retry_job(job_id: uuid.UUID) -> bool:
 @transaction.atomic
 def change_priority(job_id: uuid.UUID, priority: str) -> bool:
     """False: the job has ended."""
-    job = _lock(job_id)
+    job = lock_job(job_id)
     if job is None or job.status not in JOB_ACTIVE:
         return False
     job.priority = JobPriority(priority)
@@ -570,9 +490,9 @@ def change_priority(job_id: uuid.UUID, priority: str) -> bool:
 @transaction.atomic
 def close(job_id: uuid.UUID) -> None:
     """Close a job whose work has all ended, if something kept it from closing. For the sweeper."""
-    job = _lock(job_id)
+    job = lock_job(job_id)
     if job is not None:
-        _close_if_complete(job, owner_id=job.session.owner_id)
+        close_if_complete(job, owner_id=job.session.owner_id)
 
 
 def unclosed() -> list[uuid.UUID]:

@@ -1,6 +1,6 @@
 """What the computer does with recordings: jobs, their units of work, and the transcript.
 
-Only `jobs_app.lifecycle` and `jobs_app.claims` change a `status`.
+Only `jobs_app.lifecycle`, `jobs_app.failures` and `jobs_app.claims` change a `status`.
 """
 
 from __future__ import annotations

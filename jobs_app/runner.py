@@ -26,7 +26,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from jobs_app import claims, lifecycle, queue, sweep
+from jobs_app import claims, failures, queue, sweep
 from jobs_app.guard import last_beat
 from jobs_app.models import Runner
 from jobs_app.tasks import stopping_file
@@ -231,7 +231,7 @@ class JobRunner:
 
     def _sign_off(self, killed: list[int]) -> None:
         try:
-            lifecycle.give_back(claims.worker_name(pid) for pid in killed)
+            failures.give_back(claims.worker_name(pid) for pid in killed)
             Runner.objects.filter(name=claims.worker_name()).delete()
         except DatabaseError:
             logger.warning("The database does not answer; this runner stays listed for a while")

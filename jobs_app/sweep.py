@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
-from jobs_app import claims, lifecycle, queue, timeline
+from jobs_app import claims, failures, lifecycle, queue, timeline
 from jobs_app.models import RUNNER_SILENT_AFTER, Runner, TranscriptionJob, WorkStatus
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def expire_leases() -> int:
     expired = 0
     for model in claims.WORK_MODELS:
         for work in model._default_manager.filter(status=WorkStatus.RUNNING, lease_until__lt=Now()):
-            if lifecycle.expire(work):
+            if failures.expire(work):
                 logger.warning("%s: its worker %s is gone", work, work.worker)
                 expired += 1
     return expired

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError, connection
 
-from jobs_app import claims, lifecycle, timeline
+from jobs_app import claims, failures, lifecycle, timeline
 from jobs_app.guard import Guard, LeaseLost
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind
 from jobs_app.options import engine_settings, transcribe_options
@@ -77,12 +77,12 @@ def _do(work: LeasedWork, guard: Guard) -> None:
     except SpeechError as e:
         logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
         error = e
-        _persist(guard, lambda: lifecycle.settle(work, error))
+        _persist(guard, lambda: failures.settle(work, error))
     except Exception as e:
         # A bug of ours, or a library's. It counts as an attempt, so that it cannot go round for ever.
         logger.exception("%s, attempt %s", work, work.attempt)
         full = isinstance(e, OSError) and e.errno in (errno.ENOSPC, errno.EDQUOT)
-        _persist(guard, lambda: lifecycle.settle(work, StorageFull() if full else Unexpected()))
+        _persist(guard, lambda: failures.settle(work, StorageFull() if full else Unexpected()))
 
 
 def _deadline_s(work: LeasedWork) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from jobs_app import claims, lifecycle
+from jobs_app import claims, failures, lifecycle
 from jobs_app.models import JobStage, JobStatus, JobStep, Segment, StepKind, TranscriptionJob, WorkStatus
 from jobs_app.options import resolve_options
 from speech.errors import EngineFailed, NoAudio, SpeechError
@@ -115,7 +115,7 @@ def test_it_drops_the_result_of_a_worker_given_up_for_dead(alice, planned_job, s
     settings.RETRY_BACKOFF_S = 0
     first = take(windows(planned_job(alice))[0])
     expire(first)
-    assert lifecycle.expire(first)
+    assert failures.expire(first)
     second = take(first)
     assert second.attempt == 2
     assert not lifecycle.finish_window(first, heard("late"))
@@ -125,14 +125,14 @@ def test_it_drops_the_result_of_a_worker_given_up_for_dead(alice, planned_job, s
 
 def test_a_lease_that_was_renewed_meanwhile_is_not_taken(alice, planned_job):
     window = take(windows(planned_job(alice))[0])
-    assert not lifecycle.expire(window)
+    assert not failures.expire(window)
     assert lifecycle.finish_window(window, heard("mine"))
 
 
 def test_a_passing_failure_is_tried_again_later(alice, planned_job, settings):
     settings.RETRY_BACKOFF_S = 60
     job = planned_job(alice, 1)
-    assert lifecycle.settle(take(windows(job)[0]), EngineFailed("The engine stumbled."))
+    assert failures.settle(take(windows(job)[0]), EngineFailed("The engine stumbled."))
     window = windows(job)[0]
     assert (window.status, window.attempt, window.error_code) == (WorkStatus.WAITING, 1, "engine_failed")
     assert (window.not_before - window.started_at).total_seconds() >= 30
@@ -142,7 +142,7 @@ def test_a_passing_failure_is_tried_again_later(alice, planned_job, settings):
 def test_it_waits_at_least_as_long_as_the_other_side_asked(alice, planned_job, settings):
     settings.RETRY_BACKOFF_S = 0
     job = planned_job(alice, 1)
-    lifecycle.settle(take(windows(job)[0]), EngineFailed("Too many requests.", retry_after_s=120))
+    failures.settle(take(windows(job)[0]), EngineFailed("Too many requests.", retry_after_s=120))
     window = windows(job)[0]
     assert (window.not_before - window.started_at).total_seconds() >= 119
 
@@ -150,7 +150,7 @@ def test_it_waits_at_least_as_long_as_the_other_side_asked(alice, planned_job, s
 def test_waits_grow_and_have_a_limit(settings):
     settings.RETRY_BACKOFF_S, settings.RETRY_BACKOFF_MAX_S = 2, 20
     for attempt, longest in ((1, 3), (2, 6), (3, 12), (9, 30)):
-        assert longest / 3 <= lifecycle.backoff(attempt).total_seconds() <= longest
+        assert longest / 3 <= failures.backoff(attempt).total_seconds() <= longest
 
 
 def test_work_that_kills_its_workers_fails_with_a_reason(alice, planned_job, settings):
@@ -159,7 +159,7 @@ def test_work_that_kills_its_workers_fails_with_a_reason(alice, planned_job, set
     for _ in range(2):
         window = take(windows(job)[0])
         expire(window)
-        lifecycle.expire(window)
+        failures.expire(window)
     assert statuses(job) == ["failed", "waiting"]
     lifecycle.finish_window(take(windows(job)[1]), heard("the rest"))
     job.refresh_from_db()
@@ -169,7 +169,7 @@ def test_work_that_kills_its_workers_fails_with_a_reason(alice, planned_job, set
 
 def test_a_permanent_failure_fails_the_job_at_once(alice, planned_job):
     job = planned_job(alice, 3)
-    lifecycle.settle(take(windows(job)[0]), NoAudio())
+    failures.settle(take(windows(job)[0]), NoAudio())
     job.refresh_from_db()
     assert (job.status, job.error_code) == (JobStatus.FAILED, "no_audio")
     assert statuses(job) == ["failed", "cancelled", "cancelled"]
@@ -178,7 +178,7 @@ def test_a_permanent_failure_fails_the_job_at_once(alice, planned_job):
 def test_a_retried_job_redoes_only_what_is_missing(alice, planned_job):
     job = planned_job(alice, 3, language="en", prompt="names")
     lifecycle.finish_window(take(windows(job)[0]), heard("kept"))
-    lifecycle.settle(take(windows(job)[1]), NoAudio())
+    failures.settle(take(windows(job)[1]), NoAudio())
     assert lifecycle.retry_job(job.pk)
     job.refresh_from_db()
     assert (job.status, job.attempt, job.error, job.completed_at) == (JobStatus.PENDING, 2, "", None)
@@ -197,7 +197,7 @@ def test_only_a_failed_job_is_retried(alice, planned_job, status):
 
 def test_a_retry_gives_way_to_another_job_of_the_session(alice, planned_job):
     job = planned_job(alice, 1)
-    lifecycle.settle(take(windows(job)[0]), NoAudio())
+    failures.settle(take(windows(job)[0]), NoAudio())
     lifecycle.start_job(job.session, resolve_options(engine="fake"))
     with pytest.raises(lifecycle.AlreadyTranscribing):
         lifecycle.retry_job(job.pk)
@@ -226,7 +226,7 @@ def test_the_work_of_a_deleted_job_ends_quietly(alice, planned_job):
     window = take(windows(job)[0])
     job.session.delete()
     assert not lifecycle.finish_window(window, heard("nobody asks"))
-    assert not lifecycle.settle(window, EngineFailed())
+    assert not failures.settle(window, EngineFailed())
     assert not Segment.objects.exists()
 
 
@@ -299,8 +299,8 @@ def test_a_job_without_preparation_is_prepared_rather_than_completed_empty(alice
 def test_work_of_workers_that_were_stopped_is_given_back_at_no_cost(alice, planned_job):
     job = planned_job(alice, 2)
     window = take(windows(job)[0])
-    assert lifecycle.give_back(["elsewhere:1"]) == 0
-    assert lifecycle.give_back([claims.worker_name()]) == 1
+    assert failures.give_back(["elsewhere:1"]) == 0
+    assert failures.give_back([claims.worker_name()]) == 1
     assert (windows(job)[0].status, windows(job)[0].attempt) == (WorkStatus.WAITING, 0)
     assert not lifecycle.finish_window(window, heard("too late"))
 
@@ -308,7 +308,7 @@ def test_work_of_workers_that_were_stopped_is_given_back_at_no_cost(alice, plann
 def test_a_stale_worker_does_not_start_a_job_that_was_retried(alice, planned_job):
     job = planned_job(alice, 1)
     stale = take(windows(job)[0])
-    lifecycle.settle(stale, NoAudio())
+    failures.settle(stale, NoAudio())
     lifecycle.retry_job(job.pk)
     lifecycle.note_start(stale)
     job.refresh_from_db()
@@ -328,7 +328,7 @@ def test_deleting_and_retrying_at_once_is_no_deadlock(alice, planned_job, thread
 
     for _ in range(15):
         job = planned_job(alice, 30)
-        lifecycle.settle(take(windows(job)[0]), NoAudio())
+        failures.settle(take(windows(job)[0]), NoAudio())
         threads(
             lambda session=job.session: delete_session(session),
             lambda pk=job.pk: lifecycle.retry_job(pk),

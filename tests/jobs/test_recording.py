@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from jobs_app import guard, lifecycle, timeline, work
+from jobs_app import failures, guard, lifecycle, timeline, work
 from jobs_app.models import JobStatus, StepKind, WorkStatus
 from jobs_app.options import resolve_options
 from sessions_app.models import AudioChunk, RecordingSession
@@ -252,7 +252,7 @@ def test_a_worker_killed_while_it_prepares_costs_nothing(alice, wakes):
     recording.send(0)
     step = take(recording.job.jobsteps.get())
     expire(step)
-    assert lifecycle.expire(step)
+    assert failures.expire(step)
     recording.send(1)
     recording.finish()
     recording.work()

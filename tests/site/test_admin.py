@@ -22,7 +22,7 @@ from django.urls import reverse
 from django.utils import timezone
 from rest_framework.authtoken.models import Token
 
-from jobs_app import claims, lifecycle
+from jobs_app import claims, failures, lifecycle
 from jobs_app.models import (
     ChunkTranscription,
     JobStatus,
@@ -111,7 +111,7 @@ def complete(job, n_windows: int = 2):
 def fail(job, error=None):
     step = claim(job.jobsteps.get(kind=StepKind.PREPARE))
     lifecycle.note_start(step)
-    assert lifecycle.settle(step, error or NoAudio())
+    assert failures.settle(step, error or NoAudio())
     job.refresh_from_db()
     return job
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faster_whisper import WhisperModel, decode_audio
+from faster_whisper import BatchedInferencePipeline, WhisperModel, decode_audio
 
 from speech.engines import load_engine
 from speech.engines.base import EngineSettings, Samples, TranscribeOptions
@@ -294,3 +294,51 @@ def test_a_directory_without_a_whole_model_is_said_in_a_sentence(tmp_path, files
     with pytest.raises(SpeechError, match=r"`make setup`.*LOCAL_MODEL") as failed:
         LocalEngine(EngineSettings(model="mine", model_dir=str(tmp_path)))
     assert isinstance(failed.value, ModelUnavailable)
+
+
+# Several half minutes at once
+
+
+@pytest.fixture(scope="session")
+def cities(recordings: Path) -> Samples:
+    return decode_audio(str(recordings / "en_two_cities_44s.m4a"))
+
+
+def test_a_window_of_several_half_minutes_has_its_sentences_in_order(tiny, cities):
+    heard = tiny.transcribe(cities, TranscribeOptions())
+    assert len(heard.segments) > 1
+    assert all(a.end_ms <= b.start_ms for a, b in pairwise(words(heard)))
+    assert [word.text for word in words(heard)] == text(heard).split()
+    assert words(heard)[-1].end_ms <= samples_to_ms(len(cities))
+
+
+def spoilt(segments: list, how: str) -> list:
+    first = segments[0]
+    if how == "guessed":
+        return [replace(first, avg_logprob=-1.5, words=first.words[:1]), *segments[1:]]
+    if how == "repeated":
+        return [replace(first, compression_ratio=3.0, words=first.words[:1] * 50), *segments[1:]]
+    return [replace(first, words=[w for w in first.words if not 5 < w.start < 12]), *segments[1:]]
+
+
+@pytest.mark.parametrize("how", ["guessed", "repeated", "left out"])
+def test_a_half_minute_that_came_out_badly_is_heard_again(tiny, cities, monkeypatch, how):
+    usual = tiny.transcribe(cities, TranscribeOptions())
+    together = BatchedInferencePipeline.transcribe
+    alone, calls = tiny._model.transcribe, []
+
+    def badly(self, samples: Samples, **options: object) -> object:
+        segments, info = together(self, samples, **options)
+        return spoilt(list(segments), how), info
+
+    def counted(samples: Samples, **options: object) -> object:
+        calls.append(len(samples))
+        return alone(samples, **options)
+
+    monkeypatch.setattr(BatchedInferencePipeline, "transcribe", badly)
+    monkeypatch.setattr(tiny._model, "transcribe", counted)
+    heard = tiny.transcribe(cities, TranscribeOptions())
+    # Only that one, and not the half minute behind it.
+    assert calls
+    assert all(n <= 30 * SAMPLE_RATE for n in calls)
+    assert wer(text(usual), text(heard)) < 0.1

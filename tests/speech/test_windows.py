@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from speech.types import Span
-from speech.windows import LONG_SILENCE_MS, SILENCE_MARGIN_MS, Window, plan_windows
+from speech.windows import LONG_SILENCE_MS, SILENCE_MARGIN_MS, Window, plan_growing, plan_windows
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -174,3 +174,62 @@ def test_ten_hours_of_talk_are_planned_in_a_second():
     windows = planned(speech, 10 * HOUR)
     assert time.process_time() - start < 1
     assert 600 <= len(windows) <= 900
+
+
+# A recording that grows
+
+
+def grown(speech: list[Span], arrivals: list[int]) -> list[Window]:
+    """The windows of a recording of which at each moment of `arrivals` so much is there."""
+    windows: list[Window] = []
+    for number, end in enumerate(arrivals):
+        start = windows[-1].end_ms if windows else 0
+        cut = plan_windows if number == len(arrivals) - 1 else plan_growing
+        here = [Span(max(s.start_ms, start), min(s.end_ms, end)) for s in speech]
+        here = [Span(s.start_ms - start, s.end_ms - start) for s in here if s.start_ms < s.end_ms]
+        some = cut(here, end - start, min_window_s=18, max_window_s=29)
+        windows += [Window(w.start_ms + start, w.end_ms + start, w.speech_ms) for w in some]
+    return windows
+
+
+@pytest.mark.parametrize("chunk_ms", [30_000, 7_300, 1_000, 61_000])
+def test_a_recording_that_grows_is_covered_without_hole_or_overlap_and_little_waits(chunk_ms):
+    for seed in SEEDS[::5]:
+        speech, end = talk(seed)
+        arrivals = [*range(chunk_ms, end, chunk_ms), end]
+        windows = grown(speech, arrivals)
+        assert windows[0].start_ms == 0, seed
+        assert windows[-1].end_ms == end, seed
+        assert all(a.end_ms == b.start_ms for a, b in pairwise(windows)), seed
+        assert all(w.end_ms - w.start_ms <= 29_000 for w in windows if w.speech_ms), seed
+        assert sum(w.speech_ms for w in windows) == sum(s.duration_ms for s in speech), seed
+        for arrived in arrivals[:-1]:
+            planned_ms = max((w.end_ms for w in windows if w.end_ms <= arrived), default=0)
+            assert arrived - planned_ms <= 26_000 + 11_000, seed
+
+
+def test_while_it_grows_a_window_ends_in_the_longest_pause_and_not_where_the_audio_so_far_does():
+    speech = [Span(0, 20_000), Span(20_300, 25_000), Span(26_000, 30_000)]
+    (window,) = plan_growing(speech, 30_000, min_window_s=18, max_window_s=29)
+    assert (window.start_ms, window.end_ms) == (0, 25_500)
+
+
+def test_too_little_audio_waits_for_more():
+    assert plan_growing([Span(0, 25_000)], 25_000, min_window_s=18, max_window_s=29) == []
+
+
+def test_a_monologue_is_cut_at_the_quietest_moment():
+    asked = []
+
+    def quietest(start_ms: int, end_ms: int) -> int:
+        asked.append((start_ms, end_ms))
+        return 21_234
+
+    (window,) = plan_growing([Span(0, 30_000)], 30_000, min_window_s=18, max_window_s=29, quietest=quietest)
+    assert window.end_ms == 21_234
+    assert asked == [(18_000, 29_000)]
+
+
+def test_silence_so_far_is_a_window_that_needs_no_engine():
+    (window,) = plan_growing([], 30_000, min_window_s=18, max_window_s=29)
+    assert window.speech_ms == 0
