@@ -1,4 +1,4 @@
-"""What cutting into windows costs: the words of a job beside those of the same engine on the whole file.
+"""What cutting into windows costs: a job's words beside those of faster-whisper on the whole file, same model.
 
 python -m benchmarks.quality [--model base] [--only NAME] [--rounds 3] [--min-window-s 40 --max-window-s 60]
 
@@ -28,6 +28,7 @@ from benchmarks.recordings import FOLDER, english_reading, manifest
 from benchmarks.server import MODELS
 from speech.engines import load_engine
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
+from speech.engines.local import BEAM_SIZE
 from speech.engines.models import model_path
 from speech.plan import plan
 from speech.working_copy import read_samples, write_working_copy
@@ -60,12 +61,25 @@ def _transcribe(engine: Engine, copy: Path, start_ms: int, end_ms: int, language
     return " ".join(segment.text for segment in heard.segments)
 
 
+def _whole(engine: Engine, copy: Path, duration_ms: int, language: str) -> str:
+    """What faster-whisper itself makes of all of it in one go, with the options of the product."""
+    segments, _ = engine._model.transcribe(  # type: ignore[attr-defined]
+        read_samples(copy, 0, duration_ms),
+        language=language,
+        beam_size=BEAM_SIZE,
+        vad_filter=True,
+        condition_on_previous_text=False,
+        word_timestamps=True,
+    )
+    return " ".join(segment.text for segment in segments)
+
+
 def measure(engine: Engine, able: Capabilities, source: Path, text: str, language: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "audio.flac"
         report = write_working_copy(source, copy, max_duration_s=MAX_DURATION_S)
         windows = in_windows(engine, able, copy, report.duration_ms, language)
-        whole = _transcribe(engine, copy, 0, report.duration_ms, language)
+        whole = _whole(engine, copy, report.duration_ms, language)
     said = spoken_words(text, language)
     return Row(
         len(said),

@@ -34,6 +34,7 @@ MAX_SKIPS = 3
 
 PIECE_S = (20, 29)
 """Whisper hears half a minute at a time."""
+MOST_AT_ONCE = 4
 LONGEST_PAUSE_MS = 2_000
 MARGIN_MS = 400
 """A longer pause than LONGEST_PAUSE_MS is left out but for so much on either side."""
@@ -111,7 +112,7 @@ class LocalEngine:
             # Without its own time stamps, Whisper does not end a half minute early.
             without_timestamps=True,
             clip_timestamps=[{"start": a, "end": b} for a, b in pairwise([0.0, *ends])],
-            batch_size=len(pieces),
+            batch_size=MOST_AT_ONCE,
         )
         restored = _restored(heard, [part for some in parts for part in some])
         for piece, half_minute in zip(pieces, restored, strict=True):
