@@ -1,4 +1,4 @@
-"""What cutting into windows costs: a job's words beside those of faster-whisper on the whole file, same model.
+"""What cutting into windows costs: a job's words beside those of faster-whisper on the whole file.
 
 python -m benchmarks.quality [--model base] [--only NAME] [--rounds 3] [--min-window-s 40 --max-window-s 60]
 

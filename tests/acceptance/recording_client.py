@@ -171,7 +171,7 @@ class Recorder:
     def _call(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """The status and the JSON of the answer. Asks again while there is none, or the server has trouble."""
+        """The status and the JSON of the answer. Asks again while there is none, or the server fails."""
         deadline = time.monotonic() + KEEP_TRYING_S
         while True:
             try:

@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
@@ -173,8 +174,9 @@ def test_a_web_process_killed_before_it_has_answered_stores_nothing_twice(
 
 
 def test_workers_killed_while_it_is_recorded_cost_no_word(runner, record):
+    runner.environment["LEASE_S"] = "3"
     runner.start()
-    recorder = record(seconds=150, chunk_s=7.3, prompt="fake:slow=1")
+    recorder = record(seconds=100, chunk_s=7.3, prompt="fake:slow=1")
     windows = ChunkTranscription.objects.filter(job__session=recorder.session_id)
     preparations = JobStep.objects.filter(job__session=recorder.session_id, kind=StepKind.PREPARE)
     with ThreadPoolExecutor(1) as pool:
@@ -193,16 +195,26 @@ def test_workers_killed_while_it_is_recorded_cost_no_word(runner, record):
 
 def test_a_database_that_goes_away_while_it_is_recorded_costs_nothing(runner, record):
     runner.start()
-    recorder = record(seconds=200, chunk_s=7.3, prompt="fake:slow=0.3")
-    recorder.send(*range(8))
+    recorder = record(seconds=140, chunk_s=2.9, prompt="fake:slow=0.3")
+    recorder.send(*range(15))
+
+    def send_the_rest() -> None:
+        for number in range(15, len(recorder.chunks)):
+            recorder.send(number)
+            time.sleep(0.05)
+
     with ThreadPoolExecutor(1) as pool:
-        sending = pool.submit(recorder.send, *range(8, len(recorder.chunks)))
+        sending = pool.submit(send_the_rest)
         if connection.vendor == "sqlite":
             lock_sqlite_for(3)
         else:
             restart_postgres()
+        assert not sending.done()
         sending.result(60)
     recorder.finish()
+    if connection.vendor != "sqlite":
+        # On SQLite a request waits instead.
+        assert max(recorder.statuses) == 503
     wait_for_transcript(recorder, runner)
 
 
