@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobs_app.models import TranscriptionJob
 from jobs_app.preparation import MISSING
 from speech.types import SpeechSegment
@@ -21,10 +23,17 @@ def gaps_json(job: TranscriptionJob) -> list[dict[str, int | str]]:
 
 
 def gap_segments(job: TranscriptionJob) -> list[SpeechSegment]:
-    """A sentence for each gap, as if somebody said it, for those who read a file of the transcript."""
-    return [
-        SpeechSegment(
-            gap["start_ms"], min(gap["end_ms"], gap["start_ms"] + SHOWN_MS), sentence(gap["reason"])
-        )
-        for gap in job.gaps
-    ]
+    """A sentence for each gap, as if somebody said it. Chunks that are missing in a row are one gap."""
+    found: list[SpeechSegment] = []
+    for gap in sorted(job.gaps, key=lambda gap: gap["start_ms"]):
+        text = sentence(gap["reason"])
+        if found and gap["start_ms"] <= found[-1].end_ms and found[-1].text == text:
+            found[-1] = replace(found[-1], end_ms=gap["end_ms"])
+        else:
+            found.append(SpeechSegment(gap["start_ms"], gap["end_ms"], text))
+    return found
+
+
+def gap_captions(job: TranscriptionJob) -> list[SpeechSegment]:
+    """The same for a file of captions, where nothing should stand for long."""
+    return [replace(gap, end_ms=min(gap.end_ms, gap.start_ms + SHOWN_MS)) for gap in gap_segments(job)]

@@ -120,6 +120,11 @@ class _Placement:
                     return
                 self._add_gap(number, MISSING, self.end, length)
                 self.end += length
+                if self.end > settings.MAX_AUDIO_S * SAMPLE_RATE:
+                    raise AudioTooLong(
+                        f"With the chunks that are missing up to number {number} this recording is longer "
+                        "than is allowed. Number the chunks from 0, one after the other."
+                    )
                 continue
             chunk = chunks[number]
             if chunk.sample_count is None:

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from jobs_app.api_errors import Problem
-from jobs_app.gaps import gap_segments, gaps_json
+from jobs_app.gaps import gap_captions, gaps_json
 from jobs_app.models import JobStatus, Segment, SegmentKind, TranscriptionJob
 from jobs_app.serializers import ErrorOutput, TranscriptOutput
 from speech.captions import FORMATS, transcript_dict
@@ -86,7 +86,7 @@ class TranscriptView(APIView):
 
     def render(self, job: TranscriptionJob) -> HttpResponse:
         form = FORMATS[self.ending]
-        segments = sorted([*(s for _, s in segments_of(job)), *gap_segments(job)], key=lambda s: s.start_ms)
+        segments = sorted([*(s for _, s in segments_of(job)), *gap_captions(job)], key=lambda s: s.start_ms)
         return HttpResponse(form.render(segments), content_type=form.content_type)
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any
 
-from jobs_app.gaps import sentence
+from jobs_app.gaps import gap_segments
 from jobs_app.models import SegmentKind, TranscriptionJob
 from speech.captions import PARAGRAPH_PAUSE_MS
 from speech.cues import ends_sentence, join_texts
@@ -48,7 +48,7 @@ def paragraphs(job: TranscriptionJob) -> list[Paragraph]:
         # Model instances would cost as much as the rest of the page.
         .values_list("start_ms", "end_ms", "text", "speaker", "words")
     )
-    gaps = [Paragraph(gap["start_ms"], "", gap=sentence(gap["reason"])) for gap in job.gaps]
+    gaps = [Paragraph(gap.start_ms, "", gap=gap.text) for gap in gap_segments(job)]
     return list(merge(_grouped(rows.iterator(chunk_size=2000)), gaps, key=lambda p: p.start_ms))
 
 

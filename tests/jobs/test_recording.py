@@ -222,6 +222,17 @@ def test_a_recording_of_which_nothing_can_be_read_says_why(alice, wakes):
     assert recording.job.error_code in ("unreadable_audio", "unsupported_media")
 
 
+def test_a_chunk_with_an_absurd_number_does_not_make_days_of_silence(alice, wakes):
+    recording = Recording(alice, seconds=60)
+    recording.send(0)
+    recording.pieces = {9_000: recording.pieces[1]}
+    recording.send(9_000)
+    recording.finish()
+    recording.work()
+    assert (recording.job.status, recording.job.error_code) == (JobStatus.FAILED, "audio_too_long")
+    assert "Number the chunks" in recording.job.error
+
+
 def test_a_recording_without_a_chunk_fails_when_it_ends(alice, wakes):
     recording = Recording(alice, seconds=1)
     recording.work()
