@@ -354,7 +354,10 @@ def finish_job(step: JobStep) -> bool:
     )
     end_job(job, JobStatus.COMPLETED, progress=100)
     if _in_pieces(job):
-        _add_step(job, StepKind.JOIN, owner_id=step.owner_id)
+        # Behind everything that somebody waits for the text of, before all uploads.
+        rank = claims.rank(interactive=False, priority=JobPriority.HIGH)
+        columns = {**_work_columns(job, step.owner_id), "rank": rank}
+        JobStep.objects.create(kind=StepKind.JOIN, **columns)
         queue.wake_on_commit()
     return True
 

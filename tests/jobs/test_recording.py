@@ -20,7 +20,7 @@ from jobs_app.options import resolve_options
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
-from tests.jobs.conftest import expire, take
+from tests.jobs.conftest import expire, take, take_all
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -315,6 +315,22 @@ def test_the_chunks_are_joined_into_one_file_and_their_copies_deleted(alice, wak
     assert recording.session.joined_bytes == recording.session.joined.size
     assert recording.job.jobsteps.get(kind=StepKind.JOIN).status == WorkStatus.DONE
     assert not any(timeline.working_copy_path(c.pk).exists() for c in recording.session.chunks.all())
+
+
+def test_text_that_somebody_waits_for_comes_before_joining_and_joining_before_uploads(alice, wakes, new_job):
+    recording = Recording(alice, seconds=60)
+    recording.send(0, 1)
+    recording.finish()
+    while recording.job.status != JobStatus.COMPLETED:
+        recording.work(most=1)
+    upload = new_job(alice, priority="high")
+    other = Recording(alice, seconds=30)
+    other.send(0)
+    assert take_all() == [
+        f"prepare of job {other.job.pk}",
+        f"join of job {recording.job.pk}",
+        f"prepare of job {upload.pk}",
+    ]
 
 
 def test_statistics_come_from_the_segments(alice, wakes):
