@@ -180,9 +180,9 @@ MAX_CHUNKS = env.number("MAX_CHUNKS", 10_000, at_least=1)
 MAX_AUDIO_S = env.number("MAX_AUDIO_HOURS", 12, at_least=1) * 3600
 # Refuse uploads while less than this would stay free.
 MIN_FREE_DISK_BYTES = env.number("MIN_FREE_DISK_MB", 500) * MIB
-# A recording that nothing comes of for so long is finished with what has come.
 # A piece of a recording that is missing while later ones are there is waited for so long.
 CHUNK_WAIT_S = env.number("CHUNK_WAIT_S", 60, at_least=0)
+# A recording that nothing comes of for so long is finished with what has come.
 ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
 # The length of the pieces in which the recorder page sends.
 RECORDER_CHUNK_S = env.number("RECORDER_CHUNK_S", 30, at_least=5, at_most=120)

@@ -1,4 +1,4 @@
-"""The recorder page, as the server gives it. tests/acceptance/test_browser_recorder.py records with it."""
+"""The recorder page, as the server gives it. tests/acceptance/recorder/ records with it."""
 
 from __future__ import annotations
 
