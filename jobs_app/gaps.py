@@ -10,6 +10,8 @@ from speech.types import SpeechSegment
 
 SHOWN_MS = 5_000
 """How long a caption says so."""
+NOBODY = " "
+"""Who says so: another speaker than all who speak, without a name, so that it stands by itself."""
 
 
 def sentence(reason: str) -> str:
@@ -30,7 +32,7 @@ def gap_segments(job: TranscriptionJob) -> list[SpeechSegment]:
         if found and gap["start_ms"] <= found[-1].end_ms and found[-1].text == text:
             found[-1] = replace(found[-1], end_ms=gap["end_ms"])
         else:
-            found.append(SpeechSegment(gap["start_ms"], gap["end_ms"], text))
+            found.append(SpeechSegment(gap["start_ms"], gap["end_ms"], text, speaker=NOBODY))
     return found
 
 

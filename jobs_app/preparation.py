@@ -230,6 +230,10 @@ def _length(gap: Mapping[str, Any]) -> int:
 def _nothing_heard(placement: _Placement) -> SpeechError:
     if not placement.chunks:
         return NoAudio("Nothing was recorded. Check the microphone, and record again.")
+    if all(chunk.continues for chunk in placement.chunks):
+        return UnreadableAudio(
+            "The first piece of this recording, which says how to read the others, never came. Record again."
+        )
     if placement.problem is None and any(gap["reason"] == UNREADABLE for gap in placement.gaps):
         return UnreadableAudio()
     return placement.problem or NoAudio()

@@ -36,7 +36,7 @@ class GapOutput(serializers.Serializer):
 
     start_ms = serializers.IntegerField()
     end_ms = serializers.IntegerField()
-    chunk = serializers.IntegerField(help_text="The number of the chunk.")
+    chunk = serializers.IntegerField(help_text="Its number; in a stream in pieces, of the one after the gap.")
     reason = serializers.ChoiceField(
         choices=("missing", "damaged", "unreadable"),
         help_text="It never came, its end could not be read, or none of it could.",

@@ -119,7 +119,7 @@ class FinishView(APIView):
             raise Problem(
                 409,
                 "chunks_missing",
-                f"{len(error.missing)} of the chunks have not come. Send them, or finish with `force`.",
+                f"Chunks that have not come: {len(error.missing)}. Send them, or finish with `force`.",
                 missing=error.missing,
             ) from error
         except UploadRefused as refused:

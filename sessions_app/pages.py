@@ -63,7 +63,10 @@ def listing(request: HttpRequest) -> dict[str, Any]:
         jobs = jobs.filter(status__in=STATUS_FILTERS[status][1])
     page = Paginator(with_snippet(jobs, words), PER_PAGE).get_page(request.GET.get("page"))
     rows = list(page)
-    shown = "".join(f"{job.pk}{job.status}{job.progress}{job.session.title}" for job in rows)
+    shown = "".join(
+        f"{job.pk}{job.status}{job.progress}{job.duration_ms}{job.session.finished_at}{job.session.title}"
+        for job in rows
+    )
     return {
         "page": page,
         "jobs": rows,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from typing import Any
@@ -49,10 +50,14 @@ def paragraphs(job: TranscriptionJob) -> list[Paragraph]:
         .values_list("start_ms", "end_ms", "text", "speaker", "words")
     )
     gaps = [Paragraph(gap.start_ms, "", gap=gap.text) for gap in gap_segments(job)]
-    return list(merge(_grouped(rows.iterator(chunk_size=2000)), gaps, key=lambda p: p.start_ms))
+    spoken = _grouped(rows.iterator(chunk_size=2000), [gap.start_ms for gap in gaps])
+    return list(merge(spoken, gaps, key=lambda p: p.start_ms))
 
 
-def _grouped(rows: Iterable[tuple[int, int, str, str, list[dict[str, Any]]]]) -> Iterator[Paragraph]:
+def _grouped(
+    rows: Iterable[tuple[int, int, str, str, list[dict[str, Any]]]], gaps_ms: Sequence[int]
+) -> Iterator[Paragraph]:
+    """`gaps_ms`: where gaps begin, in order; no paragraph goes on over one."""
     paragraph: Paragraph | None = None
     last_end_ms, last_speaker, last_text, characters = 0, "", "", 0
     for start_ms, end_ms, given, speaker, words in rows:
@@ -65,6 +70,7 @@ def _grouped(rows: Iterable[tuple[int, int, str, str, list[dict[str, Any]]]]) ->
             or speaker != last_speaker
             or start_ms - last_end_ms >= PARAGRAPH_PAUSE_MS
             or full
+            or bisect(gaps_ms, start_ms) > bisect(gaps_ms, paragraph.start_ms)
         ):
             if paragraph is not None:
                 yield paragraph

@@ -66,7 +66,8 @@ def make_cues(segments: Sequence[SpeechSegment], *, label_speakers: bool = False
     `label_speakers` a caption in which another speaker begins starts with "Name: ".
     """
     cues: list[Cue] = []
-    for speaker, group in groupby(segments, key=lambda segment: " ".join(segment.speaker.split())):
+    for name, group in groupby(segments, key=lambda segment: segment.speaker):
+        speaker = " ".join(name.split())
         pieces = list(_pieces(group))
         if pieces and speaker and label_speakers:
             pieces = [

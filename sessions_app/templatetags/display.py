@@ -8,7 +8,7 @@ from django import template
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from jobs_app.models import JobStage, JobStatus, TranscriptionJob
+from jobs_app.models import JOB_ACTIVE, JobStage, JobStatus, TranscriptionJob
 from sessions_app.languages import language_name
 
 register = template.Library()
@@ -130,4 +130,7 @@ def icon(name: str) -> dict[str, str]:
 @register.inclusion_tag("parts/badge.html")
 def badge(job: Any) -> dict[str, Any]:
     word, picture = BADGES[JobStatus(job.status)]
-    return {"word": word, "icon_name": picture, "job": job}
+    progress = job.progress if job.status == JobStatus.PROCESSING else None
+    if job.status in JOB_ACTIVE and job.session.finished_at is None:
+        word, picture, progress = "Recording", "mic", None
+    return {"word": word, "icon_name": picture, "status": job.status, "progress": progress}

@@ -149,6 +149,9 @@ def test_the_list_of_transcripts_has_the_recording_that_goes_on(page, alice):
     answer = page.get(reverse("home"))
     said = words_on(answer)
     assert "Monday&#x27;s meeting" in said
+    (badge,) = re.findall(r'<span class="badge.*?</span>', answer.content.decode(), re.DOTALL)
+    assert badge.endswith("Recording</span>")
+    assert "0 %" not in said
     assert "0:30" in said
     assert reverse("job", args=[job.pk]) in answer.content.decode()
     assert 'data-final="no"' in answer.content.decode()
@@ -171,6 +174,13 @@ def test_where_a_part_is_missing_the_transcript_says_so_at_its_time(page, alice,
     job.segments.filter(number=1).delete()
     transcript = words_on(show(page, job)).partition("Copy text")[2]
     assert f"0:00 {SENTENCES[0]} 0:03 [This part of the recording {said}.] 0:06 {SENTENCES[2]}" in transcript
+
+
+def test_a_short_gap_is_named_where_it_is_and_not_behind_the_paragraph(page, alice):
+    gap = {"start_ms": 2800, "end_ms": 3400, "samples": 9600, "chunk": 1, "reason": "damaged"}
+    transcript = words_on(show(page, recorded(alice, gaps=[gap]))).partition("Copy text")[2]
+    first, second, _ = SENTENCES
+    assert f"0:00 {first} 0:02 [This part of the recording could not be read.] 0:03 {second}" in transcript
 
 
 def test_a_transcript_without_gaps_speaks_of_none(page, alice):
