@@ -9,7 +9,7 @@ PYTHON3 ?= $(shell for python in python3 python3.14 python3.13 python3.12 python
 UV := uv==0.13.8
 
 .PHONY: help run dev setup setup-dev venv test lint format requirements migrations-check clean \
-	bench-overhead bench-memory bench-quality bench-latency
+	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | awk -F ':.* ## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ bench-quality: setup-dev ## Word error rate of jobs beside the engine's own
 
 bench-latency: setup-dev ## Time from enqueue to start, and of the status endpoint
 	@$(PYTHON) -m benchmarks.latency $(ARGS)
+
+bench-recording: setup-dev ## Recordings in chunks: time from stop to text, seams, word times
+	@$(PYTHON) -m benchmarks.recording $(ARGS)
+
+bench-chunks: setup-dev ## Time of a chunk's answer while 50 people record
+	@$(PYTHON) -m benchmarks.chunk_upload $(ARGS)
 
 clean: ## Remove .venv and caches, never var/ with its data
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -9,12 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import psutil
+import psycopg2
+
+from tests.services import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = Path(os.environ.get("DATA_DIR", ROOT / "var")) / "models"
@@ -130,6 +136,20 @@ class Server:
                 pass  # not listening yet
             time.sleep(0.1)
         raise RuntimeError("The server was not ready within a minute")
+
+
+@contextlib.contextmanager
+def postgres_database() -> Iterator[str]:
+    """The URL of a new database on the server that the tests use; it is dropped at the end."""
+    name = f"benchmark_{secrets.token_hex(4)}"
+    with contextlib.closing(psycopg2.connect(POSTGRES_URL)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+            try:
+                yield urlsplit(POSTGRES_URL)._replace(path=f"/{name}").geturl()
+            finally:
+                cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _free_port() -> int:

@@ -18,7 +18,7 @@ LONG_SILENCE_MS = 15_000
 SILENCE_MARGIN_MS = 1_000
 """As much of a long silence stays with the speech on either side."""
 
-GROWING_CHOICE_MS = 8_000
+GROWING_CHOICE_MS = 5_000
 """So much audio must be there behind a window's least length to look for a pause in."""
 
 
