@@ -9,8 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +38,10 @@ from jobs_app.options import JobOptions
 from jobs_app.vocabulary import vocabulary_of
 from speech.cues import join_texts
 from speech.types import Transcription, samples_to_ms
-from speech.windows import Window
 from speech.words import count_total_words
 
 if TYPE_CHECKING:
+    from jobs_app.preparation import Preparation
     from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
@@ -87,11 +86,23 @@ def start_job(
         raise AlreadyTranscribing from e
     job.refresh_from_db()
     if not recording:
-        # What an earlier job measured is measured again: a piece may have come since.
-        session.chunks.update(start_sample=None, sample_count=None)
+        _take_timeline(job)
         _add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
         queue.wake_on_commit()
     return job
+
+
+def _take_timeline(job: TranscriptionJob) -> None:
+    """Give a job of a recording that has ended the timeline of its other jobs, which its audio is joined by.
+
+    Where none has planned it to the end, it is measured anew: a chunk may have come since they ended.
+    """
+    measured = job.session.jobs.filter(planned=True).order_by("-created_at", "-pk").first()
+    if measured is None:
+        job.session.chunks.update(start_sample=None, sample_count=None)
+        measured = TranscriptionJob()
+    job.gaps, job.decode_report, job.planned_ms = measured.gaps, measured.decode_report, 0
+    job.save(update_fields=["gaps", "decode_report", "planned_ms"])
 
 
 def audio_arrived(session: RecordingSession) -> None:
@@ -169,29 +180,6 @@ def release(
     ended = {"finished_at": Now()} if status != WorkStatus.WAITING else {}
     row = claims.held(work).filter(**still or {})
     return bool(row.update(status=status, lease_token="", lease_until=None, **ended, **columns))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preparation:
-    """What one run of the step PREPARE found. Moments are on the session's timeline.
-
-    `places`: (start_sample, sample_count) of the chunks by their ids, where that is new. `windows` are new
-    ones; those that were planned before and lie in `dropped` are replaced by them. `complete`: no more audio
-    will come. `chunks_seen` and `finished_seen`: what this run knew of the session. `wait_s`: look again
-    after so long.
-    """
-
-    windows: Sequence[Window]
-    places: Mapping[uuid.UUID, tuple[int, int]]
-    report: Mapping[str, Any]
-    duration_ms: int
-    planned_ms: int
-    gaps: Sequence[Mapping[str, Any]] = ()
-    dropped: Sequence[tuple[int, int]] = ()
-    complete: bool = True
-    chunks_seen: int = 1
-    finished_seen: bool = True
-    wait_s: float | None = None
 
 
 @transaction.atomic
@@ -465,6 +453,10 @@ def retry_job(job_id: uuid.UUID) -> bool:
             )
     except IntegrityError as e:
         raise AlreadyTranscribing from e
+    if not job.planned and job.session.finished_at is not None and job.session.jobs.count() > 1:
+        # The others have measured the recording since; what was planned lies on another timeline.
+        job.chunktranscriptions.all().delete()
+        _take_timeline(job)
     for model in claims.WORK_MODELS:
         model._default_manager.filter(job=job, status__in=(WorkStatus.FAILED, WorkStatus.CANCELLED)).update(
             status=WorkStatus.WAITING, attempt=0, not_before=Now(), error_code="", error=""

@@ -14,11 +14,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Max, Min
-from django.utils import timezone
 
 from jobs_app import timeline
 from jobs_app.guard import Guard
-from jobs_app.lifecycle import Preparation
 from jobs_app.models import JobStep, TranscriptionJob
 from speech.engines import capabilities
 from speech.errors import AudioTooLong, NoAudio, SpeechError, UnreadableAudio
@@ -29,7 +27,33 @@ from speech.windows import Window
 MISSING, DAMAGED, UNREADABLE = "missing", "damaged", "unreadable"
 USUAL_CHUNK_S = 30
 """The length of a missing chunk where nothing else tells it."""
-SHORTEST_GAP_S = 0.5
+LONGEST_EXPECTED = 4
+"""Of a chunk that cannot be read, in usual lengths, whatever its header says."""
+SHORTEST_GAP = SAMPLE_RATE // 2
+"""Of what a chunk that can be read lacks, in samples. A chunk that is lost is noted however short it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """What one run of the step PREPARE found. Moments are on the session's timeline.
+
+    `places`: (start_sample, sample_count) of the chunks by their ids, where that is new. `windows` are new
+    ones; those that were planned before and lie in `dropped` are replaced by them. `complete`: no more audio
+    will come. `chunks_seen` and `finished_seen`: what this run knew of the session. `wait_s`: look again
+    after so long.
+    """
+
+    windows: Sequence[Window]
+    places: Mapping[uuid.UUID, tuple[int, int]]
+    report: Mapping[str, Any]
+    duration_ms: int
+    planned_ms: int
+    gaps: Sequence[Mapping[str, Any]] = ()
+    dropped: Sequence[tuple[int, int]] = ()
+    complete: bool = True
+    chunks_seen: int = 1
+    finished_seen: bool = True
+    wait_s: float | None = None
 
 
 def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, finished: bool) -> Preparation:
@@ -69,7 +93,8 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
     if placement.changed is not None:
         start_ms, end_ms = _windows_around(job, *placement.changed)
         if end_ms is None:
-            dropped, from_ms = [(start_ms, heard_ms)], start_ms
+            # The timeline may have been longer.
+            dropped, from_ms = [(start_ms, max(heard_ms, job.planned_ms))], start_ms
         else:
             dropped, windows = [(start_ms, end_ms)], windows_of(start_ms, end_ms, more_to_come=False)
     windows += windows_of(from_ms, heard_ms, more_to_come=not finished)
@@ -134,7 +159,7 @@ class _Placement:
                     self._came_late(chunk, start, gap)
             else:
                 if gap is not None:
-                    self.gaps.append(gap)
+                    self.gaps.append(_moved(gap, self.end - chunk.start_sample))
                 self._put(chunk, chunk.sample_count)
 
     def _put(self, chunk: timeline.Chunk, length: int) -> None:
@@ -156,7 +181,8 @@ class _Placement:
             if isinstance(e, AudioTooLong) or not e.permanent:
                 raise
             self.problem = self.problem or e
-            length = self._expected(chunk) or self._usual_length()
+            # What holds nothing, as the last chunk of a recorder may, takes no room.
+            length = self._expected(chunk) or (0 if isinstance(e, NoAudio) else self._usual_length())
             self._add_gap(chunk.number, UNREADABLE, self.end, length)
             self._put(chunk, length)
             return
@@ -164,24 +190,24 @@ class _Placement:
         length = report.samples
         if chunk.continues:
             # A piece that was lost before it shows in the stream's own clock.
-            self._add_gap(chunk.number, MISSING, self.end, report.filled_samples)
+            self._add_gap(chunk.number, MISSING, self.end, report.filled_samples, shortest=SHORTEST_GAP)
         elif report.damaged and len(self.chunks) > 1:
             # So that what comes after it does not shift.
             length = max(length, self._expected(chunk))
-            self._add_gap(chunk.number, DAMAGED, self.end + report.samples, length - report.samples)
+            lost = length - report.samples
+            self._add_gap(chunk.number, DAMAGED, self.end + report.samples, lost, shortest=SHORTEST_GAP)
         self._put(chunk, length)
 
     def _came_late(self, chunk: timeline.Chunk, start: int, gap: Mapping[str, Any] | None) -> None:
         end: int | None = None
-        if chunk.continues:
-            for piece in self.chunks:
-                # Each was decoded as what comes after the piece before it.
-                if piece.number > chunk.number:
-                    if not piece.continues:
-                        break
-                    piece.sample_count = None
-        elif gap is not None and self.end == start + _length(gap):
+        if gap is not None and self.end == start + _length(gap):
             end = self.end
+        for piece in self.chunks:
+            # Each was decoded as what comes after the piece before it.
+            if piece.number > chunk.number:
+                if not piece.continues:
+                    break
+                piece.sample_count = end = None
         if self.changed is None:
             self.changed = (start, end)
         else:
@@ -192,7 +218,7 @@ class _Placement:
         """How much room a missing chunk gets; None: it may still come."""
         after = [chunk for chunk in self.chunks if chunk.number > number]
         if gap is None and not self.finished:
-            waited = timezone.now() - min(chunk.received_at for chunk in after)
+            waited = max(chunk.age for chunk in after)
             wait_s = settings.CHUNK_WAIT_S - waited.total_seconds()
             if wait_s > 0:
                 self.wait_s = wait_s
@@ -207,11 +233,12 @@ class _Placement:
 
     def _expected(self, chunk: timeline.Chunk) -> int:
         """The length that its sender or its header gives; 0: neither does."""
-        longest_ms = settings.MAX_AUDIO_S * 1000 - samples_to_ms(self.end)
-        return ms_to_samples(max(0, min(chunk.claimed_ms or chunk.duration_ms or 0, longest_ms)))
+        told = ms_to_samples(chunk.claimed_ms or chunk.duration_ms or 0)
+        # Either may be wrong, and by much.
+        return min(told, LONGEST_EXPECTED * self._usual_length())
 
-    def _add_gap(self, number: int, reason: str, start: int, length: int) -> None:
-        if length >= SHORTEST_GAP_S * SAMPLE_RATE:
+    def _add_gap(self, number: int, reason: str, start: int, length: int, *, shortest: int = 1) -> None:
+        if length >= shortest:
             self.gaps.append(
                 {
                     "start_ms": samples_to_ms(start),
@@ -225,6 +252,12 @@ class _Placement:
 
 def _length(gap: Mapping[str, Any]) -> int:
     return int(gap["samples"])
+
+
+def _moved(gap: Mapping[str, Any], samples: int) -> dict[str, Any]:
+    """The same gap, so much later."""
+    by_ms = samples_to_ms(samples)
+    return {**gap, "start_ms": gap["start_ms"] + by_ms, "end_ms": gap["end_ms"] + by_ms}
 
 
 def _nothing_heard(placement: _Placement) -> SpeechError:

@@ -14,6 +14,8 @@ from typing import TypeVar
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import InterfaceError, OperationalError, connection
+from django.db.models import F
+from django.db.models.functions import Now
 
 from jobs_app import claims, failures, lifecycle, timeline
 from jobs_app.guard import Guard, LeaseLost
@@ -140,9 +142,10 @@ def _sound(work: LeasedWork, guard: Guard) -> timeline.Timeline:
 
 
 def _chunks(work: LeasedWork, guard: Guard) -> list[timeline.Chunk]:
-    """The audio of the work's session, in order."""
+    """The audio of the work's session, in order, with its `age` by the database's clock."""
+    age = Now() - F("received_at")
     try:
-        return _persist(guard, lambda: list(work.job.session.chunks.order_by("number")))
+        return _persist(guard, lambda: list(work.job.session.chunks.annotate(age=age).order_by("number")))
     except ObjectDoesNotExist as e:
         raise LeaseLost(f"the recording of {work} was deleted") from e
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
-from django.http import HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -190,7 +190,8 @@ class SessionViewSet(
         wanted = SessionInput(data=request.data)
         wanted.is_valid(raise_exception=True)
         session.title = wanted.validated_data["title"]
-        session.save(update_fields=["title"])
+        if not RecordingSession.objects.filter(pk=session.pk).update(title=session.title):
+            raise Http404  # deleted just now
         return Response(SessionOutput(session).data)
 
     @extend_schema(

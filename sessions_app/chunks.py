@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from jobs_app.lifecycle import audio_arrived
 from jobs_app.timeline import STREAM_CONTAINERS
@@ -97,7 +97,7 @@ def store_chunk(
     if upload.size > settings.MAX_CHUNK_BYTES:
         raise ChunkTooLarge
     info, continues = _look(session, number, upload)
-    _check_length(session, info.duration_ms or claimed_ms or 0)
+    _check_length(session, info.duration_ms or 0)
 
     stored = store_audio(session.pk, number, upload, info)
     chunk = AudioChunk(
@@ -176,8 +176,11 @@ def _look(session: RecordingSession, number: int, upload: HashedUpload) -> tuple
 
 
 def _check_length(session: RecordingSession, more_ms: int) -> None:
-    """Raises AudioTooLong; the worker measures, this is only against much more than is allowed."""
-    known = session.chunks.aggregate(ms=Sum(Coalesce("duration_ms", "claimed_ms")))
+    """Raises AudioTooLong; the worker measures, this is only against much more than is allowed.
+
+    By what headers say and a worker has measured: the clock of a sender may be wrong.
+    """
+    known = session.chunks.aggregate(ms=Sum("duration_ms"))
     if (known["ms"] or 0) + more_ms > settings.MAX_AUDIO_S * 1000:
         raise AudioTooLong
 

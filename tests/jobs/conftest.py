@@ -12,6 +12,7 @@ from django.utils import timezone
 from jobs_app import lifecycle
 from jobs_app.models import ChunkTranscription, StepKind
 from jobs_app.options import resolve_options
+from jobs_app.preparation import Preparation
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
@@ -80,7 +81,7 @@ def windows_of(n: int, *, length_ms: int = 1000) -> list[Window]:
 def prepare(step, windows: list[Window]) -> bool:
     """Finish the preparation of a job with one chunk."""
     duration_ms = windows[-1].end_ms if windows else 0
-    found = lifecycle.Preparation(
+    found = Preparation(
         windows=windows,
         places={step.job.session.chunks.get().pk: (0, ms_to_samples(duration_ms))},
         report=DecodeReport().as_json(),

@@ -34,6 +34,7 @@ from jobs_app.models import (
 )
 from jobs_app.options import JobOptions
 from jobs_app.overview import overview
+from jobs_app.preparation import Preparation
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.errors import EngineFailed, NoAudio
 from speech.types import DecodeReport, SpeechSegment, Transcription
@@ -93,7 +94,7 @@ def prepare(job, n_windows: int = 2):
 
 def preparation(windows, report):
     length_ms = windows[-1].end_ms if windows else 0
-    return lifecycle.Preparation(
+    return Preparation(
         windows=windows, places={}, report=report.as_json(), duration_ms=length_ms, planned_ms=length_ms
     )
 
