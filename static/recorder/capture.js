@@ -15,7 +15,7 @@ export function whyNot() {
       ? "This browser gives no microphone to pages. Use a current Chrome, Edge, Firefox or Safari, or upload a recording."
       : "Browsers give the microphone only to pages that are reached by https, or on localhost. Open this site by https, or upload a recording.";
   }
-  const has = window.AudioWorkletNode && window.indexedDB && navigator.locks;
+  const has = window.AudioWorkletNode && window.indexedDB && navigator.locks && AbortSignal.timeout;
   return has ? "" : "This browser is too old to record here. Update it, or upload a recording.";
 }
 
@@ -32,6 +32,8 @@ export function remedy(problem) {
     case "NotReadableError":
     case "AbortError":
       return "The microphone cannot be opened; perhaps another program has it. Close that program, then try again.";
+    case "NetworkError":
+      return "The server cannot be reached, and a part of this page is still there. Check the network, then try again.";
     default:
       return `The microphone cannot be used (${problem.message}). Try another one, or another browser.`;
   }
@@ -94,7 +96,8 @@ class Microphone {
     this.node.port.onmessage = ({ data }) => this.heard(data);
     // Only what leads to the loudspeaker is sure to be computed; this leads silence there.
     source.connect(this.node).connect(this.context.destination);
-    await this.context.resume();
+    // While a call has the sound this is not answered; then the page says that none comes.
+    await Promise.race([this.context.resume(), new Promise((resolve) => setTimeout(resolve, ANSWER_WITHIN_MS))]);
     return this;
   }
 
@@ -129,6 +132,10 @@ class Microphone {
 
 // Also for the tests, in a context that runs faster than time.
 export async function captureNode(context) {
-  await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
+  try {
+    await context.audioWorklet.addModule(new URL("capture-worklet.js", import.meta.url));
+  } catch (problem) {
+    throw new DOMException(problem.message, "NetworkError");
+  }
   return new AudioWorkletNode(context, "capture", { channelCount: 1, channelCountMode: "explicit" });
 }

@@ -39,14 +39,13 @@ let wakeLock = null;
 let turn = Promise.resolve();
 
 document.documentElement.classList.add("js");
-begin();
+// Back from the transcript, the page would be as it was when it was left: at its end.
+window.addEventListener("pageshow", (event) => event.persisted && location.reload());
+begin().catch(broke);
 
 async function begin() {
   const why = whyNot();
-  if (why) {
-    buttons.record.disabled = true;
-    return problem("browser", why);
-  }
+  if (why) return problem("browser", why);
   buttons.record.addEventListener("click", () => change(start));
   buttons.pause.addEventListener("click", () => change(pause));
   buttons.resume.addEventListener("click", () => change(resume));
@@ -65,13 +64,14 @@ async function begin() {
   window.addEventListener("pagehide", () => recording?.saveTail());
   navigator.mediaDevices.addEventListener("devicechange", showMicrophones);
   setInterval(watch, 1000);
-  await showMicrophones();
   try {
     store = await openStore();
   } catch (refusal) {
-    buttons.record.disabled = true;
     return problem("browser", `This browser does not let pages store anything (${refusal.message}). Allow it, or use a window that is not private, then load this page again.`);
   }
+  await showMicrophones();
+  // Not before: what is said must be kept from the first second.
+  buttons.record.disabled = false;
   leftOver = new LeftOver({ store, user, userName, urls, goTo });
   await leftOver.show();
 }
@@ -89,6 +89,8 @@ async function changing(how) {
   show();
   try {
     await how();
+  } catch (mistake) {
+    broke(mistake);
   } finally {
     busy = false;
     show();
@@ -172,8 +174,9 @@ function sent(job) {
 // A mistake of ours, or the browser has taken the pieces away.
 function broke(mistake) {
   console.error(mistake);
-  problem("broken", `This page broke (${mistake.message}). Stop, download what was not sent, then load the page again.`);
-  part("refused").hidden = false;
+  const keep = recording ? "Stop, download what was not sent, then load" : "Load";
+  problem("broken", `This page broke (${mistake.message}). ${keep} the page again.`);
+  part("refused").hidden = !recording;
 }
 
 function goTo(job) {

@@ -139,13 +139,14 @@ export class Sender {
     try {
       await this.ask(`${this.sessionUrl}chunks/`, { method: "POST", body });
     } catch (problem) {
-      if (problem.code !== "session_finished") throw problem;
+      if (!["session_finished", "not_found"].includes(problem.code)) throw problem;
       return this.goOnElsewhere(number);
     }
     await this.recording.sent(number);
   }
 
-  // The server has closed the session: nothing came for too long. What it has not is a recording of its own.
+  // The server has closed the session because nothing came for too long, or someone has deleted it. What was not
+  // sent is a recording of its own.
   goOnElsewhere(number) {
     const { row } = this;
     const title = row.title && `${row.title.slice(0, 180)} (continued)`;

@@ -9,6 +9,7 @@
 
 const NAME = "recorder";
 const VERSION = 1;
+const ANSWER_WITHIN_MS = 10_000;
 // A power cut must not take what was just written.
 const DURABLE = { durability: "strict" };
 
@@ -19,7 +20,10 @@ export async function openStore() {
     request.result.createObjectStore("chunks", { keyPath: ["recording", "number"] });
     request.result.createObjectStore("tails", { keyPath: ["recording", "number", "part"] });
   };
-  return new Store(await answered(request));
+  const silent = new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error("its storage does not answer")), ANSWER_WITHIN_MS);
+  });
+  return new Store(await Promise.race([answered(request), silent]));
 }
 
 class Store {

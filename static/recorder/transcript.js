@@ -47,7 +47,7 @@ export class Transcript {
   async refresh(url) {
     if (this.asked++ % STATUS_EVERY === 0) {
       const job = await ask(`${url}status/`);
-      this.onProblem(job.status === "failed" ? job.error : "");
+      this.onProblem({ failed: job.error, cancelled: "The transcript was cancelled." }[job.status] ?? "");
     }
     const full = Math.floor(this.segments.length / PER_PAGE);
     let found = await this.from(url, full + 1, this.segments.slice(0, full * PER_PAGE));

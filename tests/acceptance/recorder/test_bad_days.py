@@ -11,6 +11,7 @@ import soundfile
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Route, expect
 
+from jobs_app.lifecycle import cancel_job
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.types import SAMPLE_RATE
 from tests.acceptance import test_browser_pages as pages
@@ -196,6 +197,23 @@ def test_what_comes_after_the_server_has_closed_a_recording_becomes_one_of_its_o
     assert (first.title, second.title) == ("Long", "Long (continued)")
     assert sum(stored_samples(first)) + sum(stored_samples(second)) == counted
     assert page.url.endswith(f"/jobs/{second.newest_job.pk}/")
+
+
+def test_what_comes_after_the_recording_was_deleted_is_not_lost(page):
+    record(page, seconds=6)
+    wait_for_page(page, AudioChunk.objects.exists, what="the first chunk")
+    RecordingSession.objects.all().delete()
+    counted = stop(page)
+    session = RecordingSession.objects.get()
+    assert sum(stored_samples(session)) == counted - CHUNK_S * SAMPLE_RATE
+    assert page.url.endswith(f"/jobs/{session.newest_job.pk}/")
+
+
+def test_a_transcript_that_is_cancelled_meanwhile_is_told(page):
+    record(page, seconds=1)
+    wait_for_page(page, RecordingSession.objects.exists, what="the session")
+    cancel_job(RecordingSession.objects.get().newest_job.pk)
+    expect(problems(page)).to_contain_text("The transcript was cancelled.", timeout=20_000)
 
 
 def test_refused_options_can_be_changed_while_the_recording_goes_on(page):

@@ -114,6 +114,44 @@ def test_a_microphone_that_cannot_be_opened_is_explained(page, name, remedy):
     assert not RecordingSession.objects.exists()
 
 
+def test_sound_that_never_begins_is_told_and_can_be_stopped(page):
+    page.evaluate("() => { AudioContext.prototype.resume = () => new Promise(() => {}); }")
+    page.evaluate("AudioNode.prototype.connect = (to) => to")
+    press(page, "Record")
+    expect(problems(page)).to_contain_text("No sound comes from the microphone.", timeout=10_000)
+    press(page, "Stop")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_visible()
+
+
+def test_a_lost_network_is_not_taken_for_a_microphone_in_use(page):
+    page.evaluate(
+        """() => {
+            AudioWorklet.prototype.addModule = async () => {
+                throw new DOMException("Unable to load a worklet's module.", "AbortError");
+            };
+        }"""
+    )
+    press(page, "Record")
+    expect(problems(page)).to_contain_text("Check the network")
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        ("IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError'); }", "store"),
+        ("IDBFactory.prototype.open = () => ({})", "does not answer"),
+        ("Object.defineProperty(window, 'indexedDB', { get: () => { throw Error('no'); } })", "broke (no)"),
+        ("MediaDevices.prototype.enumerateDevices = async () => { throw Error('no'); }", "broke (no)"),
+    ],
+)
+def test_a_browser_that_cannot_keep_a_recording_begins_none(context, broken, told):
+    page = context.new_page()
+    page.add_init_script(broken)
+    page.goto("/record/")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_disabled()
+    expect(problems(page)).to_contain_text(told, timeout=15_000)
+
+
 def test_a_page_without_https_says_what_is_missing(context):
     page = context.new_page()
     page.add_init_script(

@@ -109,6 +109,26 @@ def test_the_focus_follows_the_buttons(page):
     expect(page.get_by_role("button", name="Resume")).to_be_focused()
 
 
+def test_back_from_the_transcript_another_recording_can_be_made(
+    playwright, chromium, tone, site, alice, log_in
+):
+    # As browsers keep pages for the way back, which the tests' own browser does not.
+    browser = playwright.chromium.launch(
+        executable_path=chromium,
+        args=[*pages.FLAGS, *microphone_flags(tone)],
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+    context = browser.new_context(base_url=site, permissions=["microphone"])
+    log_in(context, alice)
+    page = open_recorder(context)
+    record(page, seconds=1)
+    stop(page)
+    page.evaluate("history.back()")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+    expect(page.locator("#state")).to_have_text("Ready")
+    browser.close()
+
+
 def test_two_tabs_record_at_once_without_mixing(context, page):
     other = open_recorder(context)
     page.fill("#title", "One")
