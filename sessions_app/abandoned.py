@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from sessions_app.chunks import end
@@ -21,7 +21,9 @@ def abandoned() -> QuerySet[RecordingSession]:
     # By the clock of the database alone: those of web server and worker may differ.
     since = Now() - timedelta(seconds=settings.ABANDONED_AFTER_S)
     lately = AudioChunk.objects.filter(session=OuterRef("pk"), received_at__gte=since)
-    return RecordingSession.objects.filter(~Exists(lately), finished_at=None, started_at__lt=since)
+    return RecordingSession.objects.filter(
+        ~Exists(lately), ~Q(seen_at__gte=since), finished_at=None, started_at__lt=since
+    )
 
 
 def sweep() -> None:

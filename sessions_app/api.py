@@ -8,6 +8,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models.functions import Now
 from django.http import Http404, HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
@@ -185,12 +186,12 @@ class SessionViewSet(
 
     @extend_schema(request=SessionInput, responses={200: SessionOutput, 400: ErrorOutput, 404: ErrorOutput})
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Rename a recording."""
+        """Rename a recording. While it goes on, this also says that its recorder is there, as in a pause."""
         session = self.get_object()
         wanted = SessionInput(data=request.data)
         wanted.is_valid(raise_exception=True)
         session.title = wanted.validated_data["title"]
-        if not RecordingSession.objects.filter(pk=session.pk).update(title=session.title):
+        if not RecordingSession.objects.filter(pk=session.pk).update(title=session.title, seen_at=Now()):
             raise Http404  # deleted just now
         return Response(SessionOutput(session).data)
 

@@ -87,6 +87,9 @@ class RecordingSession(models.Model):
     source = models.CharField(max_length=10, choices=SessionSource.choices)
     started_at = models.DateTimeField(db_default=Now())
     finished_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its recorder last said that it is there without sending audio."
+    )
     joined = models.FileField(
         upload_to="audio", max_length=200, blank=True, help_text="Of a recording in pieces: all of it."
     )

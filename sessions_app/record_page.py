@@ -17,7 +17,12 @@ from sessions_app.forms import OptionsForm
 @require_safe
 @ensure_csrf_cookie
 def record(request: HttpRequest) -> HttpResponse:
-    page = {"form": OptionsForm(), "chunk_s": settings.RECORDER_CHUNK_S}
+    page = {
+        "form": OptionsForm(),
+        "chunk_s": settings.RECORDER_CHUNK_S,
+        # Often enough that one lost answer does not end a recording that pauses.
+        "alive_s": max(1, settings.ABANDONED_AFTER_S // 3),
+    }
     return render(request, "sessions_app/record.html", page)
 
 

@@ -40,6 +40,15 @@ class Migration(migrations.Migration):
             name='joined_bytes',
             field=models.PositiveBigIntegerField(blank=True, null=True),
         ),
+        migrations.AddField(
+            model_name="recordingsession",
+            name="seen_at",
+            field=models.DateTimeField(
+                blank=True,
+                help_text="When its recorder last said that it is there without sending audio.",
+                null=True,
+            ),
+        ),
         migrations.AddIndex(
             model_name="recordingsession",
             index=models.Index(

@@ -15,7 +15,7 @@ const STANDS_AFTER_MS = 3000;
 
 const part = (id) => document.getElementById(id);
 const root = part("recorder");
-const { user, userName, chunkS, sessions, jobs, who, home } = root.dataset;
+const { user, userName, chunkS, aliveS, sessions, jobs, who, home } = root.dataset;
 const urls = { sessions, who };
 const buttons = { record: part("record"), pause: part("pause"), resume: part("resume"), stop: part("stop") };
 const options = ["id_language", "id_engine_model", "id_prompt", "id_translate_to"].map(part).filter(Boolean);
@@ -111,7 +111,7 @@ async function start() {
     show();
   };
   recording.onStoreProblem = (refusal) => problem("store", storeRemedy(refusal));
-  sender = new Sender(recording, urls, userName);
+  sender = new Sender(recording, urls, userName, Number(aliveS) * 1000);
   sender.onChange = show;
   await recording.save();
   // Asked for now, because some browsers ask the person.

@@ -6,9 +6,11 @@ const FIRST_WAIT_MS = 1000;
 const LONGEST_WAIT_MS = 15_000;
 
 export class Sender {
-  // `urls`: {sessions, who}. `userName`: whose recording it is, for people.
-  constructor(recording, urls, userName) {
-    Object.assign(this, { recording, urls, userName });
+  // `urls`: {sessions, who}. `userName`: whose recording it is, for people. After `aliveMs` without anything to
+  // send the server is told that the recording only pauses.
+  constructor(recording, urls, userName, aliveMs) {
+    Object.assign(this, { recording, urls, userName, aliveMs });
+    this.heardAt = performance.now();
     // sending, waiting (Later's kind in `kind`), refused or done; `why` is a sentence.
     this.state = "sending";
     this.kind = this.why = "";
@@ -31,9 +33,10 @@ export class Sender {
       const step = this.next();
       try {
         if (step) await step();
+        if (step) this.heardAt = performance.now();
         failures = 0;
         if (this.state !== "done") this.set("sending");
-        if (this.state !== "done" && !this.next()) await this.sleep();
+        if (this.state !== "done" && !this.next()) await this.sleep(this.aliveMs);
       } catch (problem) {
         if (problem instanceof Refused) {
           this.set("refused", problem.message);
@@ -87,6 +90,7 @@ export class Sender {
     if (recording.waiting.size) return () => this.sendPiece(Math.min(...recording.waiting));
     if (row.title !== row.sentTitle) return () => this.rename();
     if (row.stopped) return () => this.finish();
+    if (performance.now() - this.heardAt >= this.aliveMs) return () => this.rename();
     return null;
   }
 

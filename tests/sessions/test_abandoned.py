@@ -56,6 +56,16 @@ def test_a_recording_that_goes_on_goes_on(api, seconds_ago, chunk_seconds_ago):
     assert session_row(session_id).finished_at is None
 
 
+def test_a_recorder_that_pauses_says_so_by_naming_the_recording(api):
+    session_id = begun(api, seconds_ago=100, chunk_seconds_ago=61)
+    assert api.patch(f"/api/sessions/{session_id}/", {"title": ""}, format="json").status_code == 200
+    abandoned.sweep()
+    assert session_row(session_id).finished_at is None
+    RecordingSession.objects.filter(pk=session_id).update(seen_at=Now() - timedelta(seconds=61))
+    abandoned.sweep()
+    assert session_row(session_id).finished_at is not None
+
+
 def test_the_newest_chunk_counts_and_not_the_last_one(api):
     session_id = begun(api, seconds_ago=100, chunk_seconds_ago=80)
     send_chunk(api, session_id, 7, PARTS[1])

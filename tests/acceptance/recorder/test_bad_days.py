@@ -12,6 +12,7 @@ from django.utils import timezone
 from playwright.sync_api import BrowserContext, Route, expect
 
 from jobs_app.lifecycle import cancel_job
+from sessions_app import abandoned
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.types import SAMPLE_RATE
 from tests.acceptance import test_browser_pages as pages
@@ -197,6 +198,20 @@ def test_what_comes_after_the_server_has_closed_a_recording_becomes_one_of_its_o
     assert (first.title, second.title) == ("Long", "Long (continued)")
     assert sum(stored_samples(first)) + sum(stored_samples(second)) == counted
     assert page.url.endswith(f"/jobs/{second.newest_job.pk}/")
+
+
+def test_a_long_pause_does_not_end_a_recording(context, settings):
+    settings.ABANDONED_AFTER_S = 3
+    page = open_recorder(context)
+    record(page, seconds=1)
+    wait_for_page(page, RecordingSession.objects.exists, what="the session")
+    page.keyboard.press("Space")
+    for _ in range(7):
+        page.wait_for_timeout(1000)
+        abandoned.sweep()
+    page.keyboard.press("Space")
+    counted = stop(page)
+    assert sum(stored_samples(RecordingSession.objects.get())) == counted
 
 
 def test_what_comes_after_the_recording_was_deleted_is_not_lost(page):
