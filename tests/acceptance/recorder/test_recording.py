@@ -85,6 +85,7 @@ def test_stopping_before_anything_was_heard_leaves_nothing_behind(page):
 
 
 def test_the_keyboard_records_pauses_and_stops(page):
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
     page.keyboard.press("Control+Enter")
     until_recorded(page, 1)
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
