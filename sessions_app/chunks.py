@@ -20,11 +20,10 @@ from sessions_app.intake import clean_filename, remove_unless_committed, store_a
 from sessions_app.models import AudioChunk, RecordingSession
 from sessions_app.upload_handler import HashedUpload, UploadRefused
 from speech.errors import AudioTooLong, SpeechError
+from speech.frames import LONGEST_LOOK
 from speech.pieces import is_continuation
 from speech.probe import is_foreign, probe
 from speech.types import MediaInfo
-
-HEAD_BYTES = 512
 
 
 class ChunkTooLarge(UploadRefused):
@@ -158,7 +157,7 @@ def _look(session: RecordingSession, number: int, upload: HashedUpload) -> tuple
     """
     path = Path(upload.temporary_file_path())
     with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+        head = file.read(LONGEST_LOOK)
     if not number or is_foreign(head) or not is_continuation(head):
         return probe(path), False
     whole = session.chunks.filter(number__lt=number, continues=False).order_by("-number")

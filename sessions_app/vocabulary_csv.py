@@ -37,6 +37,8 @@ MAX_BYTES = 1024 * 1024
 ERRORS_SHOWN = 10
 
 _DELIMITERS = ",;\t"
+# With this first line Excel is told which one it is. It shows no row for it.
+_NAMED_DELIMITER = re.compile(rf'"?sep=([{_DELIMITERS}])"?[{_DELIMITERS}]*(?:\r\n|\n|\r|$)', re.IGNORECASE)
 _YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 # What a spreadsheet takes for a formula and runs. One more quote before it keeps it a text.
 _FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
@@ -141,6 +143,8 @@ def _rows(file: UploadedFile, columns: Sequence[str], *, at_most: int) -> list[t
         rows = rows[1:]
         if unknown := [name for name in header if name and name not in columns]:
             raise Refused("file", f"There is a column “{unknown[0][:40]}”. Use only: {', '.join(columns)}.")
+        if twice := next((name for name in columns if header.count(name) > 1), ""):
+            raise Refused("file", f"The column “{twice}” is there twice. Keep one of them.")
     else:
         header = list(columns)
     if not rows:
@@ -179,13 +183,17 @@ def _table(text: str) -> list[list[str]]:
     """The cells, with the delimiter by which most rows have more than one. White space around is left out."""
     tables: list[list[list[str]]] = []
     problem = None
-    for delimiter in _DELIMITERS:
+    named = _NAMED_DELIMITER.match(text)
+    if named:
+        text = text[named.end() :]
+    for delimiter in named[1] if named else _DELIMITERS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
             tables.append([[cell.strip() for cell in row] for row in reader])
         except csv.Error as error:
             problem = Refused(
-                "file", f"Line {reader.line_num} cannot be read ({error}). Check its double quotes."
+                "file",
+                f"Line {reader.line_num + bool(named)} cannot be read ({error}). Check its double quotes.",
             )
     table = max(tables, key=lambda rows: sum(len(row) > 1 for row in rows), default=[])
     if problem and all(len(row) < 2 for row in table):

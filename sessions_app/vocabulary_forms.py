@@ -13,6 +13,12 @@ LONGEST_TRIAL = 5000
 """In characters."""
 
 
+def _seen(form: forms.ModelForm, name: str) -> str:
+    if not (text := single_spaced(form.cleaned_data[name])):
+        raise forms.ValidationError(form.fields[name].error_messages["required"])
+    return text
+
+
 class CorrectionForm(forms.ModelForm):
     class Meta:
         model = Correction
@@ -24,7 +30,7 @@ class CorrectionForm(forms.ModelForm):
         }
 
     def clean_from_text(self) -> str:
-        return single_spaced(self.cleaned_data["from_text"])
+        return _seen(self, "from_text")
 
     def clean_to_text(self) -> str:
         return single_spaced(self.cleaned_data["to_text"])
@@ -52,7 +58,7 @@ class TargetListForm(forms.ModelForm):
         super().__init__(*args, instance=instance, initial=initial, **kwargs)
 
     def clean_name(self) -> str:
-        return single_spaced(self.cleaned_data["name"])
+        return _seen(self, "name")
 
     def clean_words(self) -> list[str]:
         words = distinct(self.cleaned_data["words"].splitlines())

@@ -10,7 +10,7 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from jobs_app.vocabulary_models import Correction, TargetList
-from speech.phrases import compared_form
+from speech.phrases import can_be_seen, compared_form
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -32,7 +32,8 @@ class Refused(Exception):
 
 
 def single_spaced(text: str) -> str:
-    return " ".join(text.split())
+    """Its white space made single; empty where nothing of it can be seen."""
+    return " ".join(text.split()) if can_be_seen(text) else ""
 
 
 def distinct(words: Iterable[str]) -> list[str]:

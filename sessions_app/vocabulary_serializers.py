@@ -21,7 +21,10 @@ class PhraseField(serializers.CharField):
         super().__init__(max_length=LONGEST_PHRASE, **options)
 
     def to_internal_value(self, data: Any) -> str:
-        return single_spaced(super().to_internal_value(data))
+        text = single_spaced(super().to_internal_value(data))
+        if not text and not self.allow_blank:
+            self.fail("blank")
+        return text
 
 
 class YesNoField(serializers.BooleanField):
@@ -68,7 +71,9 @@ class TargetListSerializer(serializers.ModelSerializer):
         fields = ("id", "name", "words")
 
     def validate_name(self, name: str) -> str:
-        return single_spaced(name)
+        if not (name := single_spaced(name)):
+            raise serializers.ValidationError("Give the list a name.")
+        return name
 
     def validate_words(self, words: list[str]) -> list[str]:
         return distinct(words)

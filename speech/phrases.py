@@ -13,6 +13,8 @@ from speech.words import APOSTROPHES_AND_HYPHENS, word_spans
 _ZERO_WIDTH_JOINER = "\u200d"
 _WHITE_SPACE = re.compile(r"\s+")
 _WIDE_SPACE = re.compile(r"\s\s")
+# Letters, marks and signs that show nothing: fillers of Korean, the blank of Braille, variation selectors.
+_UNSEEN = re.compile("[\u034f\u115f\u1160\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 class ComparedText:
@@ -83,6 +85,13 @@ class ComparedText:
 def compared_form(phrase: str, *, match_case: bool = False) -> str:
     """The phrase as a `ComparedText` holds it; two that are the same in it are the same phrase."""
     return ComparedText(phrase.strip(), match_case=match_case).text
+
+
+def can_be_seen(text: str) -> bool:
+    """Whether the text has more than white space and characters that show nothing."""
+    return any(
+        not (char.isspace() or unicodedata.category(char) in ("Cc", "Cf")) for char in _UNSEEN.sub("", text)
+    )
 
 
 def count_phrases(text: str, phrases: Iterable[str]) -> dict[str, int]:

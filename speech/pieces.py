@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speech.frames import begins_with_frames
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
@@ -40,16 +42,18 @@ _MOST_BOXES = 500_000  # two for each fragment of a stream
 
 
 def is_continuation(head: bytes) -> bool:
-    """Whether a file that begins with `head`, 12 bytes or more, may go on where the file before it was cut.
+    """Whether a file that begins with `head` may go on where the file before it was cut.
 
-    False for what has a header of its own. True for a page of ogg, a fragment of mp4, a cluster of webm, and
-    for bytes that nobody knows: a stream cut anywhere, or rubbish. So ask only about a file that cannot be
-    opened by itself and comes after one of webm, mp4 or ogg. The two bytes that begin an MP3 or AAC without
-    a tag are no header here: one of 2,000 cuts hits them, and a good file that has them can be opened.
+    `head` has `speech.frames.LONGEST_LOOK` bytes, or all of the file. False for what has a header of its own
+    and for a row of MP3 or AAC frames; the two bytes that begin one are not enough, as one of 2,000 cuts hits
+    them. True for a page of ogg, a fragment of mp4, a cluster of webm, and for bytes that nobody knows: a
+    stream cut anywhere, or rubbish. So ask only about a file that comes after one of webm, mp4 or ogg.
     """
     if head.startswith(b"OggS"):
         return not head[5:6] or not head[5] & 2
-    return bool(head) and not head.startswith(_HEADERS) and head[4:8] not in (b"ftyp", b"moov")
+    if not head or head.startswith(_HEADERS) or head[4:8] in (b"ftyp", b"moov"):
+        return False
+    return not begins_with_frames(head)
 
 
 class Joined(io.BufferedReader):

@@ -6,7 +6,7 @@ The recording goes through in blocks; what grows with it is one probability per 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,16 +98,6 @@ class SpeechDetector:
             None, {"input": np.concatenate([before, frames], axis=1), "h": self._h, "c": self._c}
         )
         self._probabilities.frombytes(np.asarray(probabilities, dtype=np.float32).tobytes())
-
-
-def speech_spans(
-    blocks: Iterable[Samples | npt.NDArray[np.int16]], options: VoiceActivityOptions | None = None
-) -> list[Span]:
-    """All speech in samples that come in blocks."""
-    detector = SpeechDetector(options)
-    for block in blocks:
-        detector.feed(block)
-    return detector.finish()
 
 
 def _session() -> Any:

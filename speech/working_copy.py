@@ -21,7 +21,7 @@ from soundfile import LibsndfileError, SoundFile
 from speech.decode import decode
 from speech.errors import UnreadableAudio
 from speech.probe import probe
-from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
+from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
 
 _PROGRESS_SAMPLES = 10 * SAMPLE_RATE
 _DAMAGED = "The working copy of this recording is damaged. Transcribe the recording again."
@@ -123,12 +123,6 @@ def read_range(path: Path, first: int, end: int) -> npt.NDArray[np.float32]:
         if len(samples) < wanted:
             raise UnreadableAudio(_DAMAGED)
         return samples
-
-
-def working_copy_duration_ms(path: Path) -> int:
-    """The length of a working copy. Raises as `read_samples` does."""
-    with _reading(path) as flac:
-        return samples_to_ms(flac.frames)
 
 
 @contextmanager

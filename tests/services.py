@@ -19,12 +19,15 @@ POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL") or "postgres://postgres@127.0
 # This database of the server is emptied.
 REDIS_URL = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15"
 RECORDINGS = Path(os.environ.get("TEST_RECORDINGS") or ROOT.parent / "shared" / "audio")
+PEERS = Path(os.environ.get("TEST_PEERS") or ROOT / ".peers")
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
+FIREFOX = os.environ.get("FIREFOX") or next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), "")
 
 # The marks of pyproject.toml that stand for one of them.
-SERVICES = ("postgres", "redis", "browser", "recordings")
+SERVICES = ("postgres", "redis", "browser", "recordings", "peers")
+PEER_NAMES = ("open-asr-server", "faster-whisper-server")
 
 
 @cache
@@ -44,9 +47,17 @@ def lacking(service: str) -> str:
         case "browser":
             if not CHROMIUM:
                 return "Chromium is not installed (CHROMIUM)"
+        case "firefox":
+            if not FIREFOX:
+                return "Firefox is not installed (FIREFOX)"
+            if not shutil.which("pulseaudio"):
+                return "PulseAudio, which is Firefox's microphone here, is not installed"
         case "recordings":
             if not (RECORDINGS / "manifest.json").is_file():
                 return "the folder of real recordings is missing (TEST_RECORDINGS)"
+        case "peers":
+            if not all((PEERS / name / "bin" / "python").exists() for name in PEER_NAMES):
+                return "the peer servers are not installed (`make setup-peers`, or TEST_PEERS)"
         case _:
             raise ValueError(service)
     return ""

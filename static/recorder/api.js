@@ -54,6 +54,6 @@ export async function ask(url, { method = "GET", body, key } = {}) {
 }
 
 // The cookie's, not the page's: it is another one after a login in another tab.
-function csrfToken() {
+export function csrfToken() {
   return /(?:^|;\s*)csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? "";
 }

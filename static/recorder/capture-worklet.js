@@ -8,12 +8,13 @@ import { Resampler } from "./resample.js";
 
 const RATE = 16000;
 const BATCH = RATE / 10;
+const SILENCE = new Float32Array(128);
 
 class Capture extends AudioWorkletProcessor {
   constructor() {
     super();
     this.resampler = sampleRate === RATE ? null : new Resampler(sampleRate, RATE);
-    this.running = false;
+    this.begun = this.running = false;
     this.counted = 0;
     this.begin();
     this.port.onmessage = ({ data }) => {
@@ -30,9 +31,10 @@ class Capture extends AudioWorkletProcessor {
     this.power = 0;
   }
 
-  process([[input]]) {
-    // No channel: nothing is connected.
+  process([[input = this.begun && this.running ? SILENCE : undefined]]) {
+    // No channel: nothing is connected, or a microphone that Firefox has muted. Then time goes on.
     if (!input) return true;
+    this.begun = true;
     for (const sample of input) {
       this.peak = Math.max(this.peak, Math.abs(sample));
       this.power += sample * sample;

@@ -104,14 +104,19 @@ export class LeftOver {
   }
 
   async discard(row, item) {
-    const question = row.session
-      ? "Discard what was not sent? The server keeps what it has and makes a transcript of that."
-      : "Discard this recording? There is no other copy.";
-    if (!confirm(question)) return;
+    if (!mayDiscard(row)) return;
     await this.store.deleteRecording(row.id);
     item.remove();
     this.section.hidden = !this.list.children.length;
   }
+}
+
+export function mayDiscard(row) {
+  return confirm(
+    row.session
+      ? "Discard what was not sent? The server keeps what it has and makes a transcript of that."
+      : "Discard this recording? There is no other copy.",
+  );
 }
 
 export function save(wav, title) {

@@ -1,7 +1,7 @@
 // The recorder page: microphone, recording and sender, and what a person sees and does.
 
 import { listMicrophones, openMicrophone, RATE, remedy, whyNot } from "./capture.js";
-import { LeftOver, save } from "./left.js";
+import { LeftOver, mayDiscard, save } from "./left.js";
 import { Level } from "./level.js";
 import { Recording } from "./recording.js";
 import { Sender } from "./send.js";
@@ -18,7 +18,9 @@ const root = part("recorder");
 const { user, userName, chunkS, aliveS, sessions, jobs, who, home } = root.dataset;
 const urls = { sessions, who };
 const buttons = { record: part("record"), pause: part("pause"), resume: part("resume"), stop: part("stop") };
-const options = ["id_language", "id_engine_model", "id_prompt", "id_translate_to"].map(part).filter(Boolean);
+const options = ["id_language", "id_engine_model", "id_fallback_engine_model", "id_prompt", "id_translate_to"]
+  .map(part)
+  .filter(Boolean);
 const level = new Level(part("level"), part("hint"));
 const transcript = new Transcript(part("text"), jobUrl, (why) =>
   problem("job", why && `${why} The recording goes on and is kept; retry the transcript when it is finished.`),
@@ -52,6 +54,7 @@ async function begin() {
   buttons.stop.addEventListener("click", () => change(stop));
   part("again").addEventListener("click", () => sender.tryAgain());
   part("download").addEventListener("click", async () => save(await recording.wav(), recording.row.title));
+  part("discard").addEventListener("click", () => (deleted() || mayDiscard(recording.row)) && sender.discard());
   part("title").addEventListener("change", retitle);
   part("microphone").addEventListener("change", () => change(choose));
   for (const field of options) field.addEventListener("change", () => refusedOptions() && sender.change(chosenOptions()));
@@ -133,6 +136,8 @@ async function resume() {
 }
 
 async function stop() {
+  // With Ctrl and Enter in its field, the title has not changed yet as far as the browser is concerned.
+  retitle();
   await microphone?.close();
   microphone = null;
   enter("sending");
@@ -160,14 +165,15 @@ function enter(next) {
   if (document.activeElement === document.body || document.activeElement?.hidden) following?.focus();
 }
 
-// The sender has ended: everything is on the server, or there was nothing.
+// The sender has ended: everything is on the server, there was nothing, or it is discarded.
 function sent(job) {
   const { release } = recording;
+  const discarded = sender.gone;
   recording = sender = null;
   transcript.stop();
   release?.();
   if (job) return goTo(job);
-  problem("microphone", "Nothing was recorded. Press Record and wait until the clock runs.");
+  problem("microphone", discarded ? "" : "Nothing was recorded. Press Record and wait until the clock runs.");
   enter("idle");
 }
 
@@ -269,6 +275,8 @@ function chosenOptions() {
   const [engine, model] = value("id_engine_model").split(/\/(.*)/s);
   const chosen = { language: value("id_language"), prompt: value("id_prompt") };
   if (engine) Object.assign(chosen, { engine, model });
+  const [fallback_engine, fallback_model] = value("id_fallback_engine_model").split(/\/(.*)/s);
+  if (fallback_engine) Object.assign(chosen, { fallback_engine, fallback_model });
   if (part("id_translate_to")?.checked) chosen.translate_to = value("id_translate_to");
   return chosen;
 }
@@ -302,9 +310,22 @@ function show() {
   for (const field of options) field.disabled = state !== "idle" && !refusedOptions();
   const refused = sender?.state === "refused";
   part("refused").hidden = !refused;
-  problem("send", refused ? `${sender.why} The recording is kept in this browser.` : waiting());
+  // While it is recorded, stopping comes first.
+  part("discard").hidden = !refused || state !== "sending";
+  part("download").hidden = deleted();
+  problem("send", refused ? whyRefused() : waiting());
   part("sent").hidden = !recording;
   if (recording) part("sent").textContent = howFar();
+}
+
+// On the server, after everything had been sent.
+function deleted() {
+  return state === "sending" && sender?.kind === "not_found" && !recording.waiting.size;
+}
+
+function whyRefused() {
+  if (deleted()) return "This recording was deleted on the server, and nothing of it is left here to send. Discard it.";
+  return `${sender.why} The recording is kept in this browser.`;
 }
 
 function waiting() {

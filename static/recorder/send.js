@@ -11,7 +11,7 @@ export class Sender {
   constructor(recording, urls, userName, aliveMs) {
     Object.assign(this, { recording, urls, userName, aliveMs });
     this.heardAt = performance.now();
-    // sending, waiting (Later's kind in `kind`), refused or done; `why` is a sentence.
+    // sending, waiting (Later's kind in `kind`), refused (its code in `kind`) or done; `why` is a sentence.
     this.state = "sending";
     this.kind = this.why = "";
     this.force = false;
@@ -39,7 +39,7 @@ export class Sender {
         if (this.state !== "done" && !this.next()) await this.sleep(this.aliveMs);
       } catch (problem) {
         if (problem instanceof Refused) {
-          this.set("refused", problem.message);
+          this.set("refused", problem.message, problem.code);
           await this.sleep();
         } else if (problem instanceof Later) {
           this.set("waiting", problem.message, problem.kind);
@@ -64,6 +64,13 @@ export class Sender {
   stop() {
     this.gone = true;
     this.wake();
+  }
+
+  // What the server has of it stays there.
+  async discard() {
+    await this.recording.forget();
+    this.row.job = undefined;
+    this.stop();
   }
 
   sleep(ms) {

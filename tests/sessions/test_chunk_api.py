@@ -20,7 +20,7 @@ from sessions_app.chunk_api import ChunkThrottle
 from sessions_app.models import AudioChunk, RecordingSession
 from tests.sessions.conftest import client_of, sound
 from tests.sessions.recording import PARTS, SESSIONS, at_once, begin, cut, finish, send_chunk, stream
-from tests.sessions.test_api import refused
+from tests.sessions.uploads import refused
 
 pytestmark = pytest.mark.django_db
 

@@ -18,6 +18,7 @@ from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from speech.errors import AudioTooLong, NoAudio, UnreadableAudio, UnsupportedMedia
 from tests.sessions.conftest import sound, upload_of
 from tests.sessions.recording import PARTS, at_once, cut, stream, while_storing
+from tests.speech.sounds import Track, tone, write_media
 
 pytestmark = pytest.mark.django_db
 
@@ -199,6 +200,18 @@ def test_no_piece_continues_a_file_that_is_complete(session):
     store(session, PARTS[0], 0)
     with pytest.raises(UnsupportedMedia):
         store(session, cut(stream())[1], 1)
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("mp3", "libmp3lame"), ("adts", "aac")])
+def test_a_whole_file_without_a_header_is_no_piece_of_the_stream_before_it(session, tmp_path, kind, codec):
+    options = {"id3v2_version": "0", "write_xing": "0"} if kind == "mp3" else {}
+    track = Track(tone(1, rate=44_100), 44_100, codec)
+    content = write_media(tmp_path / "a", track, kind=kind, **options).read_bytes()
+    assert content[0] == 0xFF
+    store(session, cut(stream())[0], 0)
+    chunk, _ = store(session, content, 1)
+    assert not chunk.continues
+    assert chunk.codec in codec
 
 
 def test_a_whole_file_after_pieces_is_a_whole_file(session):

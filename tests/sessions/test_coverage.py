@@ -8,7 +8,7 @@ from jobs_app.models import ChunkTranscription, Segment, TranscriptionJob, WorkS
 from sessions_app.models import AudioChunk
 from tests.sessions.conftest import sound
 from tests.sessions.recording import SESSIONS, begin, finish, send_chunk
-from tests.sessions.test_api import refused
+from tests.sessions.uploads import refused
 
 pytestmark = pytest.mark.django_db
 

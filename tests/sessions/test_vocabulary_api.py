@@ -95,7 +95,11 @@ def test_corrections_are_searched_and_ordered(api):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "  ", "\u00a0", "x" * 201, "x" * 10_000, "\x00", "a\x00b", None, ["a"], {"a": 1}]
+    "value",
+    [
+        *("", "  ", "\u00a0", "x" * 201, "x" * 10_000, "\x00", "a\x00b", None, ["a"], {"a": 1}),
+        *("\u200b", "\u200b \u00ad\ufeff", "\u3164", "\ufe0f"),
+    ],
 )
 def test_a_text_that_cannot_be_looked_for_is_refused(api, value):
     refused(api.post(CORRECTIONS, {"from_text": value, "to_text": "x"}), "from_text")
@@ -189,6 +193,7 @@ def test_a_list_that_cannot_be_kept_is_refused(api, monkeypatch):
     api.post(LISTS, {"name": "A", "words": ["a", "b"]})
     refused(api.post(LISTS, {"name": "A"}), "name")
     refused(api.post(LISTS, {"name": " "}), "name")
+    refused(api.post(LISTS, {"name": "\u200b"}), "name")
     refused(api.post(LISTS, {"name": "x" * 101}), "name")
     refused(api.post(LISTS, {"name": "B", "words": ["c", "d"]}), "words")
     refused(api.post(LISTS, {"name": "B", "words": ["x" * 201]}), "words")
@@ -242,6 +247,9 @@ def test_target_lists_come_back_from_csv_as_they_were(api, alice):
         "To\tFrom\nOpenAI\topen ai\n",
         '"open\nai","OpenAI"\n',
         " open ai , OpenAI ,,\n,,,\n",
+        "sep=;\r\nfrom;to\r\nopen ai;OpenAI\r\n",
+        "\ufeffsep=,\nopen ai,OpenAI\n",
+        '"SEP=\t"\nopen ai\tOpenAI\n',
     ],
 )
 def test_csv_is_read_as_any_spreadsheet_writes_it(api, content):
@@ -285,6 +293,10 @@ def test_an_import_of_target_words_adds_to_the_list_of_that_name(api):
         ("a,b\nonly one\n", "Row 2 has 1 column."),
         ("a,b,yes,no,more\n", "Row 1 has 5 columns."),
         ("from,to,colour\na,b,c\n", "a column “colour”"),
+        ("from,to,To\na,b,c\n", "The column “to” is there twice."),
+        ("\u200b,b\n", "Row 1: Give the word"),
+        ("sep=;\na,b\n", "Row 1 has 1 column."),
+        ('sep=;\na;b\n"c"d;e\n', "Line 3 cannot be read"),
         ('a,b\n"c"d,e\n', "Line 2 cannot be read"),
         ('a,"b\n', "cannot be read"),
         ("a,b\n".encode("utf-16"), "not in UTF-8"),

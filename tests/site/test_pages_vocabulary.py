@@ -104,6 +104,7 @@ def test_a_correction_is_added_changed_and_deleted(page, alice):
     ("form", "says"),
     [
         ({"from_text": " ", "to_text": "x"}, "Give the word or phrase that is to be replaced."),
+        ({"from_text": "\u200b", "to_text": "x"}, "Give the word or phrase that is to be replaced."),
         ({"from_text": "x" * 10_000, "to_text": "x"}, "at most 200 characters"),
         ({"from_text": "a", "to_text": "x" * 201}, "at most 200 characters"),
         ({"from_text": "a\x00", "to_text": "x"}, "Null characters are not allowed."),

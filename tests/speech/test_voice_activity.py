@@ -11,7 +11,7 @@ from faster_whisper import decode_audio
 from faster_whisper.vad import get_vad_model
 
 from speech.types import SAMPLE_RATE, Span
-from speech.voice_activity import FRAME, SpeechDetector, VoiceActivityOptions, speech_spans
+from speech.voice_activity import FRAME, SpeechDetector, VoiceActivityOptions
 from tests.services import ROOT
 
 
@@ -29,6 +29,13 @@ def detected(samples, cuts=()) -> SpeechDetector:
     return detector
 
 
+def speech_in(*blocks) -> list[Span]:
+    detector = SpeechDetector()
+    for block in blocks:
+        detector.feed(block)
+    return detector.finish()
+
+
 def test_it_hears_the_same_as_in_one_pass_however_the_audio_is_cut(talk):
     padded = np.pad(talk, (0, -len(talk) % FRAME))
     in_one_pass = get_vad_model()(padded).reshape(-1)
@@ -40,11 +47,11 @@ def test_it_hears_the_same_as_in_one_pass_however_the_audio_is_cut(talk):
 
 def test_sixteen_bit_samples_are_heard_like_floats(talk):
     sixteen = (talk * 32767).astype(np.int16)
-    assert speech_spans([sixteen]) == speech_spans([sixteen / np.float32(32768)])
+    assert speech_in(sixteen) == speech_in(sixteen / np.float32(32768))
 
 
 def test_spans_are_in_order_inside_the_recording_and_apart(talk):
-    spans = speech_spans([talk])
+    spans = speech_in(talk)
     assert len(spans) > 10
     assert spans[0].start_ms >= 0
     assert spans[-1].end_ms <= len(talk) * 1000 // SAMPLE_RATE
@@ -56,7 +63,7 @@ def test_spans_are_in_order_inside_the_recording_and_apart(talk):
 def test_speech_is_where_it_was_put(talk):
     voice = talk[: 5 * SAMPLE_RATE]
     silence = np.zeros(20 * SAMPLE_RATE, dtype=np.float32)
-    spans = speech_spans([silence, voice, silence])
+    spans = speech_in(silence, voice, silence)
     assert 20_000 <= spans[0].start_ms < 21_500
     assert 23_500 < spans[-1].end_ms <= 25_500
 
@@ -71,13 +78,13 @@ def test_it_does_not_hear_speech_where_there_is_none(kind):
         "hum": 0.2 * np.sin(2 * np.pi * 50 * time_s),
         "clicks": np.where(np.arange(len(time_s)) % 4000 < 20, 0.5, 0),
     }
-    assert speech_spans([sounds[kind].astype(np.float32)]) == []
+    assert speech_in(sounds[kind].astype(np.float32)) == []
 
 
 def test_speech_that_goes_on_to_the_end_ends_there(talk):
-    spoken = next(span for span in speech_spans([talk]) if span.duration_ms > 1500)
+    spoken = next(span for span in speech_in(talk) if span.duration_ms > 1500)
     cut_ms = spoken.start_ms + 1000
-    assert speech_spans([talk[: cut_ms * SAMPLE_RATE // 1000]])[-1].end_ms == cut_ms
+    assert speech_in(talk[: cut_ms * SAMPLE_RATE // 1000])[-1].end_ms == cut_ms
 
 
 def test_the_quietest_moment_is_inside_the_range_and_in_the_pause(talk):
@@ -131,11 +138,15 @@ def test_a_fork_goes_on_hearing():
     script = """
 import os
 import numpy as np
-from speech.voice_activity import speech_spans
-speech_spans([np.zeros(16_000, dtype=np.float32)])
+from speech.voice_activity import SpeechDetector
+def speech_in(samples):
+    detector = SpeechDetector()
+    detector.feed(samples)
+    return detector.finish()
+speech_in(np.zeros(16_000, dtype=np.float32))
 child = os.fork()
 if child == 0:
-    os._exit(len(speech_spans([np.zeros(160_000, dtype=np.float32)])))
+    os._exit(len(speech_in(np.zeros(160_000, dtype=np.float32))))
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)

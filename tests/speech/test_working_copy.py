@@ -14,7 +14,8 @@ import pytest
 import soundfile
 
 from speech.errors import AudioTooLong, NoAudio, UnreadableAudio, UnsupportedMedia
-from speech.working_copy import read_samples, working_copy_duration_ms, write_working_copy
+from speech.types import samples_to_ms
+from speech.working_copy import read_samples, write_working_copy
 from tests.speech.sounds import Track, decoded, tone, write_media
 
 
@@ -36,7 +37,7 @@ def test_every_window_is_exactly_what_was_decoded(source: Path, target: Path) ->
     report = write_working_copy(source, target, max_duration_s=60)
     whole, _ = decoded(source)
     assert soundfile.info(target).format == "FLAC"
-    assert working_copy_duration_ms(target) == report.duration_ms == 25_000
+    assert samples_to_ms(soundfile.info(target).frames) == report.duration_ms == 25_000
     for start_ms, end_ms in ((0, 25_000), (0, 1), (1, 2), (12_345, 23_456), (24_999, 25_000)):
         samples = read_samples(target, start_ms, end_ms)
         assert samples.dtype == np.float32
@@ -58,7 +59,7 @@ def test_reading_past_the_end_gives_what_there_is(source: Path, target: Path) ->
 
 def test_it_reads_from_a_file_object(source: Path, target: Path) -> None:
     write_working_copy(BytesIO(source.read_bytes()), target, max_duration_s=60)
-    assert working_copy_duration_ms(target) == 25_000
+    assert samples_to_ms(soundfile.info(target).frames) == 25_000
 
 
 def test_it_tells_how_far_it_is(source: Path, target: Path) -> None:
@@ -71,7 +72,7 @@ def test_it_tells_how_far_it_is(source: Path, target: Path) -> None:
 def test_it_replaces_an_earlier_copy(source: Path, target: Path) -> None:
     target.write_text("an earlier one")
     write_working_copy(source, target, max_duration_s=60)
-    assert working_copy_duration_ms(target) == 25_000
+    assert samples_to_ms(soundfile.info(target).frames) == 25_000
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -149,7 +150,7 @@ def test_a_damaged_copy_is_not_read_as_a_shorter_one(source: Path, target: Path)
         read_samples(target, 20_000, 21_000)
     target.write_bytes(b"something else")
     with pytest.raises(UnreadableAudio, match="working copy"):
-        working_copy_duration_ms(target)
+        read_samples(target, 0, 1_000)
 
 
 def test_a_copy_that_is_missing_is_a_missing_file(target: Path) -> None:
@@ -165,7 +166,7 @@ def test_the_report_names_what_was_lost(tmp_path: Path, target: Path) -> None:
     report = write_working_copy(BytesIO(bytes(data)), target, max_duration_s=60)
     assert report.damaged
     assert report.as_json()["filled_ms"] > 0
-    assert working_copy_duration_ms(target) == report.duration_ms == pytest.approx(20_000, abs=50)
+    assert samples_to_ms(soundfile.info(target).frames) == report.duration_ms == pytest.approx(20_000, abs=50)
 
 
 @pytest.mark.recordings

@@ -224,6 +224,40 @@ def test_what_comes_after_the_recording_was_deleted_is_not_lost(page):
     assert page.url.endswith(f"/jobs/{session.newest_job.pk}/")
 
 
+def test_a_recording_that_was_deleted_when_all_was_sent_can_be_discarded(page):
+    finishing: list[Route] = []
+    page.route("**/finish/", lambda route: finishing.append(route))
+    record(page, seconds=2)
+    press(page, "Stop")
+    wait_for_page(page, lambda: finishing, what="the finish")
+    RecordingSession.objects.all().delete()
+    finishing[0].continue_()
+    expect(problems(page)).to_contain_text("This recording was deleted on the server")
+    expect(page.locator("#download")).to_be_hidden()
+    press(page, "Discard")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_focused()
+    expect(problems(page)).to_be_empty()
+    page.reload()
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
+    expect(page.locator("#left")).to_be_hidden()
+
+
+def test_what_the_server_will_never_take_can_be_discarded_after_the_stop(page):
+    refusal = {"status": 422, "json": {"detail": "Not this one.", "code": "unreadable_audio"}}
+    page.route("**/chunks/", lambda route: route.fulfill(**refusal))
+    record(page, seconds=CHUNK_S + 1)
+    expect(problems(page)).to_contain_text("Not this one. The recording is kept in this browser.")
+    expect(page.locator("#discard")).to_be_hidden()
+    press(page, "Stop")
+    answers = ["no", "yes"]
+    page.on("dialog", lambda dialog: dialog.accept() if answers.pop(0) == "yes" else dialog.dismiss())
+    press(page, "Discard")
+    expect(problems(page)).to_contain_text("Not this one.")
+    press(page, "Discard")
+    expect(page.get_by_role("button", name="Record", exact=True)).to_be_focused()
+    assert answers == []
+
+
 def test_a_transcript_that_is_cancelled_meanwhile_is_told(page):
     record(page, seconds=1)
     wait_for_page(page, RecordingSession.objects.exists, what="the session")

@@ -74,6 +74,14 @@ def test_a_title_that_is_given_while_recording_is_that_of_the_transcript(page):
     assert RecordingSession.objects.get().title == "Named late"
 
 
+def test_a_title_that_is_being_typed_at_the_stop_is_kept(page):
+    record(page, seconds=1)
+    page.locator("#title").press_sequentially("Typed late")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/jobs/*/")
+    assert RecordingSession.objects.get().title == "Typed late"
+
+
 def test_stopping_before_anything_was_heard_leaves_nothing_behind(page):
     page.evaluate("AudioNode.prototype.connect = (to) => to")
     press(page, "Record")
