@@ -26,7 +26,8 @@ _EXPORTS: dict[Container, dict[str, Any]] = {
     "wav": {},
     "flac": {},
     "mp3": {"bitrate": "64k"},
-    "ogg": {"codec": "libopus", "bitrate": "32k"},
+    # At level 5 the words are those of level 10, for less than half of its processor time.
+    "ogg": {"codec": "libopus", "bitrate": "32k", "parameters": ["-compression_level", "5"]},
 }
 _SILENCE_DBFS = -96.0
 

@@ -1,6 +1,8 @@
 """Everything that can go wrong in `speech`, each with a code for programs and a sentence for people.
 
-`permanent` says whether trying again is useless. `retry_after_s` is set where the other side named a time.
+`permanent` says whether trying again is useless. `outage` says that the other side is away or overloaded,
+whatever it was asked, so that this audio is not to blame. `retry_after_s` is set where the other side named
+a time.
 Any other exception that leaves `speech` is a bug.
 """
 
@@ -12,6 +14,9 @@ class SpeechError(Exception):
 
     code = "speech_error"
     permanent = False
+    outage = False
+    requests = 0
+    """How many requests were sent to a provider before it."""
     message = "The audio could not be transcribed."
 
     def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
@@ -70,3 +75,34 @@ class EngineFailed(SpeechError):
 
     code = "engine_failed"
     message = "The speech engine failed. It is tried again by itself."
+
+
+class ProviderBusy(SpeechError):
+    """The provider answers, and asks for fewer requests (429)."""
+
+    code = "provider_busy"
+    outage = True
+    message = "The provider has too many requests just now. It is tried again by itself."
+
+
+class ProviderUnavailable(SpeechError):
+    """No connection, no answer in time, or a gateway's word that nobody is behind it (502, 503, 504)."""
+
+    code = "provider_unavailable"
+    outage = True
+    message = "The provider could not be reached. It is tried again by itself."
+
+
+class ProviderFailed(SpeechError):
+    """The provider failed at this request, or answered what is no transcript."""
+
+    code = "provider_failed"
+    message = "The provider failed. It is tried again by itself."
+
+
+class ProviderRefused(SpeechError):
+    """The provider will say no again: a wrong key, an unknown model, an account without credit."""
+
+    code = "provider_refused"
+    permanent = True
+    message = "The provider refused the request. Ask the people who run this server to look at its settings."

@@ -7,10 +7,14 @@ Samples are mono at `SAMPLE_RATE`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 SAMPLE_RATE = 16_000
 """Samples per second of everything that voice activity, windows and engines work on."""
+
+
+Timing = Literal["words", "segments", "window"]
+"""The finest times that an engine gave. `window`: only where the speech of the window begins and ends."""
 
 
 def ms_to_samples(ms: int) -> int:
@@ -71,11 +75,16 @@ class SpeechSegment:
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What an engine heard in one window. Without speech: no segments, language ''."""
+    """What an engine heard in one window. Without speech: no segments, language '', no timing.
+
+    `requests`: how many were sent to a provider for it.
+    """
 
     segments: tuple[SpeechSegment, ...] = ()
     language: str = ""
     language_confidence: float | None = None
+    timing: Timing = "words"
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ from importlib import import_module
 
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
 from speech.engines.languages import ENGLISH, languages_of
+from speech.engines.openai_models import capabilities as openai_capabilities
+from speech.engines.providers import Provider
 from speech.errors import NotSupported
 
 _ENGINES = {
     "local": "speech.engines.local:LocalEngine",
     "fake": "speech.engines.fake:FakeEngine",
+    "openai": "speech.engines.openai:OpenAIEngine",
 }
 _FAKE = Capabilities(needs_voice_activity=False)
 _loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
@@ -32,8 +35,8 @@ def load_engine(name: str, settings: EngineSettings) -> Engine:
     return _loaded[key]
 
 
-def capabilities(name: str, model: str) -> Capabilities:
-    """What an engine's model can do, without loading either.
+def capabilities(name: str, model: str, provider: Provider | None = None) -> Capabilities:
+    """What an engine's model can do, without loading either. `provider` is that of the openai engine.
 
     Raises:
         NotSupported: there is no such engine.
@@ -41,6 +44,8 @@ def capabilities(name: str, model: str) -> Capabilities:
     _dotted(name)
     if name == "fake":
         return _FAKE
+    if name == "openai":
+        return openai_capabilities(model, provider)
     languages = languages_of(model)
     if languages == ENGLISH:
         return Capabilities(languages=ENGLISH, detects_language=False)

@@ -54,6 +54,7 @@ class FakeEngine:
         samples: Samples,
         options: TranscribeOptions,
         on_segment: Callable[[SpeechSegment], None] | None = None,
+        on_wait: Callable[[], None] | None = None,
     ) -> Transcription:
         slow_s = _misbehave(options.prompt)
         words = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
@@ -15,7 +16,13 @@ from faster_whisper import BatchedInferencePipeline, WhisperModel
 from faster_whisper.transcribe import restore_speech_timestamps
 
 from speech.cues import ends_sentence
-from speech.engines.base import EngineSettings, Samples, TranscribeOptions
+from speech.engines.base import (
+    INVENTED_AVG_LOGPROB,
+    INVENTED_NO_SPEECH_PROB,
+    EngineSettings,
+    Samples,
+    TranscribeOptions,
+)
 from speech.errors import EngineFailed, ModelUnavailable
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, Word, ms_to_samples, samples_to_ms
 from speech.voice_activity import SpeechDetector
@@ -24,10 +31,6 @@ from speech.windows import plan_windows
 logger = logging.getLogger(__name__)
 
 BEAM_SIZE = 5
-# Whisper invents sentences where nobody speaks. Speech had at most 0.1 and inventions at least 0.77 of
-# the first, and inventions at most -0.67 of the second.
-INVENTED_NO_SPEECH_PROB = 0.6
-INVENTED_AVG_LOGPROB = -0.5
 # More speech than this between two words has been skipped. Word times are wrong by up to a second.
 SKIPPED_SPEECH_MS = 2_500
 MAX_SKIPS = 3
@@ -38,6 +41,8 @@ MOST_AT_ONCE = 4
 LONGEST_PAUSE_MS = 2_000
 MARGIN_MS = 400
 """A longer pause than LONGEST_PAUSE_MS is left out but for so much on either side."""
+EARLY_MS = 100
+"""A word that begins so much before somebody speaks begins there."""
 SENTENCE_WORDS = 4
 """After fewer words a full stop may be that of "Mr."."""
 
@@ -56,6 +61,7 @@ class LocalEngine:
         samples: Samples,
         options: TranscribeOptions,
         on_segment: Callable[[SpeechSegment], None] | None = None,
+        on_wait: Callable[[], None] | None = None,
     ) -> Transcription:
         segments: list[SpeechSegment] = []
 
@@ -258,14 +264,14 @@ def _take(
         if part.no_speech_prob > INVENTED_NO_SPEECH_PROB and part.avg_logprob < INVENTED_AVG_LOGPROB:
             continue
         part.words = [word for word in part.words or () if word.word.strip()]
-        segment = _segment(part, earliest_ms=at_ms, latest_ms=span.end_ms)
+        segment = _segment(part, speech, earliest_ms=at_ms, latest_ms=span.end_ms)
         for number, word in enumerate(segment.words):
             # Without a word before it there is no better place to begin.
             if until_skipped and at_ms > span.start_ms and _somebody_speaks(speech, at_ms, word.start_ms):
                 if number:
                     before = replace(part, words=part.words[:number])
                     before.text = "".join(word.word for word in before.words)
-                    take(_segment(before, earliest_ms=segment.start_ms, latest_ms=at_ms))
+                    take(_segment(before, speech, earliest_ms=segment.start_ms, latest_ms=at_ms))
                 return Span(at_ms, span.end_ms)
             at_ms = word.end_ms
         if segment.text:
@@ -329,7 +335,14 @@ def _restored(heard: Iterable[Any], parts: Sequence[Span]) -> Iterator[Any]:
     return iter(_failing_typed(restore_speech_timestamps(heard, chunks, SAMPLE_RATE)))
 
 
-def _segment(part: Any, *, earliest_ms: int, latest_ms: int) -> SpeechSegment:
+def _onset(speech: Sequence[Span], start_ms: int, end_ms: int) -> int:
+    """Where a word begins, of which Whisper often says that it begins in the pause before it."""
+    following = bisect_right(speech, start_ms, key=lambda span: span.end_ms)
+    onset_ms = speech[following].start_ms if following < len(speech) else start_ms
+    return onset_ms if start_ms + EARLY_MS < onset_ms < end_ms else start_ms
+
+
+def _segment(part: Any, speech: Sequence[Span], *, earliest_ms: int, latest_ms: int) -> SpeechSegment:
     """faster-whisper's segment in milliseconds of the window, inside it and in order."""
 
     def clamp(time_s: float, low_ms: int) -> int:
@@ -340,6 +353,7 @@ def _segment(part: Any, *, earliest_ms: int, latest_ms: int) -> SpeechSegment:
     for word in part.words:
         start_ms = clamp(word.start, at_ms)
         at_ms = clamp(word.end, start_ms)
+        start_ms = _onset(speech, start_ms, at_ms)
         words.append(Word(start_ms, at_ms, word.word.strip(), float(word.probability)))
     start_ms = words[0].start_ms if words else clamp(part.start, earliest_ms)
     end_ms = words[-1].end_ms if words else clamp(part.end, start_ms)

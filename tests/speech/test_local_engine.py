@@ -19,6 +19,7 @@ from speech.engines.local import LocalEngine
 from speech.engines.models import model_path
 from speech.errors import EngineFailed, ModelUnavailable, SpeechError
 from speech.types import SAMPLE_RATE, Transcription, Word, samples_to_ms
+from speech.voice_activity import SpeechDetector
 from tests.speech.wer import spoken_words, wer
 
 pytestmark = [pytest.mark.slow, pytest.mark.recordings]
@@ -148,6 +149,18 @@ def test_words_are_where_they_are_said_also_behind_a_long_silence(tiny, jfk):
     shifts_ms = [b.start_ms - a.start_ms for a, b in zip(usual, late, strict=True)]
     assert np.median(shifts_ms) == pytest.approx(7_000, abs=100)
     assert all(6_000 <= shift_ms <= 8_000 for shift_ms in shifts_ms)
+
+
+def test_a_word_behind_a_pause_does_not_begin_in_it(tiny, recordings):
+    sound = decode_audio(str(recordings / "en_sonnet1_53s.mp3"))
+    detector = SpeechDetector()
+    detector.feed(sound)
+    speech = detector.finish()
+    said = words(tiny.transcribe(sound, TranscribeOptions()))
+    onsets = [next((span.start_ms for span in speech if span.end_ms > word.start_ms), 0) for word in said]
+    begun = zip(said, onsets, strict=True)
+    assert [word for word, onset in begun if word.start_ms + 100 < onset < word.end_ms] == []
+    assert all(a.start_ms <= a.end_ms <= b.start_ms for a, b in pairwise(said))
 
 
 def test_speech_up_to_both_edges_of_the_window_is_heard(tiny, jfk):
