@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from jobs_app import (
     lifecycle,
     progress,
+    provider_admin,  # noqa: F401  registers the speech servers
     work_admin,  # noqa: F401  registers what a job is made of
 )
 from jobs_app.admin_filters import Attempts, AudioLength, Ended, ProcessingTime, Values
@@ -221,6 +222,7 @@ class TranscriptionJobAdmin(CountedDeletion, ReadOnlyAdmin):
                 {
                     "fields": (
                         ("engine", "model", "language", "translate_to"),
+                        ("fallback_engine", "fallback_model", "temperature"),
                         ("with_diarization", "num_speakers", "prompt"),
                     )
                 },
@@ -232,7 +234,11 @@ class TranscriptionJobAdmin(CountedDeletion, ReadOnlyAdmin):
             ("Audio", {"fields": (("audio", "decoding"),)}),
             (
                 "Result",
-                {"fields": (("language_found", "confidence", "total_words", "segments_link"),)},
+                {"fields": (("language_found", "confidence", "total_words", "segments_link", "timing"),)},
+            ),
+            (
+                "Used of speech servers",
+                {"fields": (("provider_requests", "provider_audio", "provider_cost"),)},
             ),
             ("Transcript", {"fields": ("transcript",), "classes": ("collapse",)}),
         ]
@@ -290,6 +296,10 @@ class TranscriptionJobAdmin(CountedDeletion, ReadOnlyAdmin):
     def confidence(self, job: TranscriptionJob) -> str:
         return per_cent(job.average_confidence)
 
+    @admin.display(description="audio")
+    def provider_audio(self, job: TranscriptionJob) -> str:
+        return length(job.provider_audio_ms)
+
     @admin.display(description="segments")
     def segments_link(self, job: TranscriptionJob) -> SafeString | str:
         # The number in the job's own row is set when it completes.
@@ -338,9 +348,12 @@ def _as_row(work: LeasedWork) -> dict[str, Any]:
         "link": admin_link(work, f"window {work.number}" if is_window else work.kind),
         "span": f"{length(work.start_ms)} to {length(work.end_ms)}" if is_window else "",
         "state": badge(work.status),
+        "engine": f"{work.engine} · {work.model}" if is_window and work.engine else "",
+        "requests": work.requests if is_window and work.requests else "",
         "attempt": work.attempt,
         "took": between(work.started_at, work.finished_at) or "",
         "worker": work.worker,
         "text": work.error or (excerpt(work.raw_text) if is_window else ""),
+        "fallback_reason": work.fallback_reason if is_window else "",
         "error_code": work.error_code,
     }

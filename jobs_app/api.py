@@ -25,7 +25,7 @@ from jobs_app.api_errors import Problem
 from jobs_app.filters import JobFilter
 from jobs_app.lifecycle import AlreadyTranscribing, cancel_job, delete_job, retry_job
 from jobs_app.models import TranscriptionJob
-from jobs_app.options import engine_models
+from jobs_app.options import capabilities_of, engine_models, provider_of
 from jobs_app.progress import eta_seconds, queue_position
 from jobs_app.serializers import (
     EngineOutput,
@@ -37,7 +37,6 @@ from jobs_app.serializers import (
     TokenOutput,
 )
 from jobs_app.throttles import LoginByAddressThrottle, LoginByNameThrottle, LoginThrottle
-from speech.engines import capabilities
 
 
 @extend_schema_view(
@@ -145,7 +144,9 @@ class EnginesView(APIView):
             {
                 "engine": engine,
                 "is_default": engine == settings.DEFAULT_ENGINE,
-                "models": [{"model": model, "can": capabilities(engine, model)} for model in models],
+                "is_default_fallback": engine == settings.FALLBACK_ENGINE,
+                "sends_audio_to": provider.host if (provider := provider_of(engine)) else "",
+                "models": [{"model": model, "can": capabilities_of(engine, model)} for model in models],
             }
             for engine, models in engine_models().items()
         ]

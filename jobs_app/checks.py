@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import Error, register
+from django.core.checks import Error, Warning, register
+
+from jobs_app.options import engine_models
 
 
 @register()
@@ -30,11 +34,60 @@ def queue_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
                 id="jobs_app.E002",
             )
         )
-    if settings.DEFAULT_ENGINE not in settings.ENGINES:
+    return errors
+
+
+@register()
+def engine_names(app_configs: Any, **kwargs: Any) -> list[Error]:
+    offered = engine_models()
+    errors = []
+    if settings.DEFAULT_ENGINE not in offered:
         errors.append(
             Error(
-                f"DEFAULT_ENGINE is {settings.DEFAULT_ENGINE!r}, which is not one of ENGINES.",
+                f"DEFAULT_ENGINE is {settings.DEFAULT_ENGINE!r}, which is not one of {', '.join(offered)}.",
+                hint="It must be one of ENGINES, or a provider that is configured.",
                 id="jobs_app.E003",
             )
         )
+    if settings.FALLBACK_ENGINE and settings.FALLBACK_ENGINE not in offered:
+        errors.append(
+            Error(
+                f"FALLBACK_ENGINE is {settings.FALLBACK_ENGINE!r}, which is not one of {', '.join(offered)}.",
+                hint="It must be one of ENGINES, or a provider that is configured.",
+                id="jobs_app.E004",
+            )
+        )
+    elif settings.FALLBACK_MODEL and settings.FALLBACK_MODEL not in offered.get(settings.FALLBACK_ENGINE, []):
+        errors.append(
+            Error(
+                f"FALLBACK_MODEL is {settings.FALLBACK_MODEL!r}, "
+                f"which is not a model of FALLBACK_ENGINE ({settings.FALLBACK_ENGINE or 'not set'}).",
+                id="jobs_app.E005",
+            )
+        )
     return errors
+
+
+@register()
+def provider_addresses(app_configs: Any, **kwargs: Any) -> list[Warning]:
+    """Warn of what would send the key and the audio readable through the internet."""
+    return [
+        Warning(
+            f"The provider {provider.name} is reached by plain http at {provider.host}.",
+            hint="Its API key and all audio travel readable for everybody on the way. Use https.",
+            id="jobs_app.W001",
+        )
+        for provider in settings.PROVIDERS.values()
+        if provider.base_url.startswith("http:") and not _is_near(provider.base_url)
+    ]
+
+
+def _is_near(url: str) -> bool:
+    """Whether an address is this machine or in a private network. No name is looked up for it."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        # A name without a dot is one of this network, such as a container's.
+        return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
+    return address.is_private or address.is_loopback or address.is_link_local

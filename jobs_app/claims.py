@@ -2,6 +2,9 @@
 
 Order: interactive before batch and high priority before low (both in `rank`), then the owner who has the
 fewest units running, then the oldest job. One person's 500 uploads do not hold up everyone else.
+
+Windows of providers are `remote`. They wait for other slots than everything else, so each kind is ordered by
+itself; those of a provider that has no slot free are left out.
 """
 
 from __future__ import annotations
@@ -13,9 +16,11 @@ from collections import Counter
 from datetime import timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, F, Min, QuerySet
 from django.db.models.functions import Now
 
+from jobs_app import providers
 from jobs_app.models import ChunkTranscription, JobPriority, JobStep, LeasedWork, WorkStatus
 
 WORK_MODELS: tuple[type[LeasedWork], ...] = (JobStep, ChunkTranscription)
@@ -40,69 +45,91 @@ def claimable(model: type[LeasedWork]) -> QuerySet[LeasedWork]:
     return model._default_manager.filter(status=WorkStatus.WAITING, not_before__lte=Now())
 
 
-def anything_claimable() -> bool:
-    return any(claimable(model).exists() for model in WORK_MODELS)
+def claimable_work(*, remote: bool = False, within_s: float = 0) -> list[QuerySet[LeasedWork]]:
+    """What could be claimed now; `remote`: what its provider has a slot for, or will before `within_s`."""
+    windows = claimable(ChunkTranscription)
+    if remote:
+        names = providers.admitting(within_s=within_s)
+        return [windows.filter(engine__in=names)] if names else []
+    # One of a provider that was removed from the settings needs no slot to fail.
+    return [claimable(JobStep), windows.exclude(engine__in=list(settings.PROVIDERS))]
 
 
-def claim() -> LeasedWork | None:
+def anything_claimable(*, remote: bool = False, within_s: float = 0) -> bool:
+    return any(work.exists() for work in claimable_work(remote=remote, within_s=within_s))
+
+
+def claim(*, remote: bool = False) -> LeasedWork | None:
     """Take the best unit of work there is. None: there is none."""
     for _ in range(TRIES):
-        for model, pk in _candidates():
-            if work := _take(model, pk):
+        for model, pk in _candidates(claimable_work(remote=remote)):
+            if work := _take_slot(pk) if remote else _take(model, pk):
                 return work
         # Others took them all. There may be more.
-        if not anything_claimable():
+        if not anything_claimable(remote=remote):
             return None
     return None
 
 
-def _candidates() -> list[tuple[type[LeasedWork], int]]:
+def _candidates(claimable: list[QuerySet[LeasedWork]]) -> list[tuple[type[LeasedWork], int]]:
     """The next rows to try, best first."""
-    best = [claimable(model).aggregate(best=Min("rank"))["best"] for model in WORK_MODELS]
+    best = [work.aggregate(best=Min("rank"))["best"] for work in claimable]
     if all(b is None for b in best):
         return []
     best_rank = min(b for b in best if b is not None)
 
     running: Counter[int] = Counter()
-    waiting: set[int] = set()
     for model in WORK_MODELS:
         counts = (
             model._default_manager.filter(status=WorkStatus.RUNNING).values("owner").annotate(n=Count("pk"))
         )
         for row in counts.order_by():
             running[row["owner"]] += row["n"]
-        waiting.update(
-            claimable(model).filter(rank=best_rank).order_by().values_list("owner", flat=True).distinct()
-        )
+    waiting: set[int] = set()
+    for work in claimable:
+        waiting.update(work.filter(rank=best_rank).order_by().values_list("owner", flat=True).distinct())
     if not waiting:
         return []
     fewest = min(running[owner] for owner in waiting)
     owners = [owner for owner in waiting if running[owner] == fewest]
 
     rows = []
-    for model in WORK_MODELS:
+    for work in claimable:
         # Age first, so that an older job's windows come before a younger job's preparation.
         oldest = (
-            claimable(model)
-            .filter(rank=best_rank, owner__in=owners)
+            work.filter(rank=best_rank, owner__in=owners)
             .order_by("queued_at", "job_id", "pk")
             .values_list("queued_at", "job_id", "pk")[:CANDIDATES]
         )
-        rows += [(queued_at, job_id, model, pk) for queued_at, job_id, pk in oldest]
+        rows += [(queued_at, job_id, work.model, pk) for queued_at, job_id, pk in oldest]
     rows.sort(key=lambda row: (row[0], row[1]))
     return [(model, pk) for _, _, model, pk in rows[:CANDIDATES]]
 
 
-def _take(model: type[LeasedWork], pk: int) -> LeasedWork | None:
+def _take_slot(pk: int) -> LeasedWork | None:
+    """Claim a window together with a slot of its provider. None: one of the two is gone."""
+    with transaction.atomic():
+        engine = ChunkTranscription.objects.filter(pk=pk).values_list("engine", flat=True).first()
+        if engine is None or not providers.admit(engine):
+            return None
+        work = _take(ChunkTranscription, pk, engine=engine)
+        if work is None:
+            # With the place in the provider's rate that it would have had.
+            transaction.set_rollback(True)
+        return work
+
+
+def _take(model: type[LeasedWork], pk: int, **still: str) -> LeasedWork | None:
     """Claim one row. None: another worker was faster, or it was cancelled meanwhile.
 
+    `still`: what else must be true of the row.
     Only columns of this table may stand in the filter. With a join Django tests the condition in a
     subquery, which PostgreSQL does not test again after waiting for the row, and several workers get it.
     """
     token = uuid.uuid4().hex
     taken = (
         claimable(model)
-        .filter(pk=pk)
+        .filter(pk=pk, **still)
         .update(
             status=WorkStatus.RUNNING,
             lease_token=token,

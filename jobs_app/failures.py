@@ -5,6 +5,7 @@ As in `jobs_app.lifecycle`, each function is one short transaction that locks th
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable
 from datetime import timedelta
@@ -13,12 +14,23 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
-from jobs_app import claims
+from jobs_app import claims, providers, queue, usage
 from jobs_app.lifecycle import close_if_complete, end_job, lock_job, release
-from jobs_app.models import JOB_ACTIVE, JobStatus, JobStep, LeasedWork, TranscriptionJob, WorkStatus
-from speech.errors import SpeechError
+from jobs_app.models import (
+    JOB_ACTIVE,
+    ChunkTranscription,
+    JobStatus,
+    JobStep,
+    LeasedWork,
+    TranscriptionJob,
+    WorkStatus,
+)
+from jobs_app.options import engine_names
+from speech.errors import ProviderUnavailable, SpeechError
+
+logger = logging.getLogger(__name__)
 
 
 def backoff(attempt: int) -> timedelta:
@@ -35,30 +47,86 @@ def settle(work: LeasedWork, error: SpeechError) -> bool:
 
 
 def _settle(job: TranscriptionJob, work: LeasedWork, error: SpeechError, **still: Any) -> bool:
-    columns = {"error_code": error.code, "error": str(error)}
-    if error.permanent:
-        # Every other window would fail in the same way.
+    columns: dict[str, Any] = {"error_code": error.code, "error": str(error)}
+    window = work if isinstance(work, ChunkTranscription) else None
+    fallback = window is not None and _may_fall_back(job, window)
+    if window is not None and not fallback and providers.excuses(window, error):
+        columns |= {"attempt": F("attempt") - 1, "outage_since": Coalesce(F("outage_since"), Now())}
+        released = release(
+            work, WorkStatus.WAITING, still=still, not_before=Now() + _wait(work, error), **columns
+        )
+    elif not error.permanent and work.attempt < settings.MAX_ATTEMPTS:
+        released = release(
+            work, WorkStatus.WAITING, still=still, not_before=Now() + _wait(work, error), **columns
+        )
+    elif window is not None and fallback:
+        columns |= {"not_before": Now(), **_fallen_back(job, f"{window.engine}: {error}")}
+        released = release(work, WorkStatus.WAITING, still=still, **columns)
+        if released:
+            logger.warning("%s goes to its fallback %s: %s", work, job.fallback_engine, error)
+            queue.wake_on_commit()
+    else:
         released = release(work, WorkStatus.FAILED, still=still, **columns)
-        if released and job.status in JOB_ACTIVE:
-            end_job(job, JobStatus.FAILED, **columns)
-        return released
-    if work.attempt < settings.MAX_ATTEMPTS:
-        wait = backoff(work.attempt)
-        if error.retry_after_s is not None:
-            wait = max(wait, timedelta(seconds=error.retry_after_s))
-        return release(work, WorkStatus.WAITING, still=still, not_before=Now() + wait, **columns)
-    released = release(work, WorkStatus.FAILED, still=still, **columns)
-    if released:
-        _give_up(job, work, **columns)
+        if released:
+            _give_up(job, work, error)
+    if window is not None and released:
+        usage.add(window, error.requests, answered=False)
     return released
 
 
-def _give_up(job: TranscriptionJob, work: LeasedWork, **columns: str) -> None:
-    """`work` has failed for good. A step takes its job with it; other windows are done first."""
-    if isinstance(work, JobStep) and job.status in JOB_ACTIVE:
-        end_job(job, JobStatus.FAILED, **columns)
-    else:
+def _wait(work: LeasedWork, error: SpeechError) -> timedelta:
+    asked_s = min(error.retry_after_s or 0, providers.LONGEST_RETRY_AFTER_S)
+    return max(backoff(work.attempt), timedelta(seconds=asked_s))
+
+
+def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError) -> None:
+    """`work` has failed for good. A step takes its job with it; other windows are done first.
+
+    Unless they would fail in the same way.
+    """
+    if not error.permanent and not isinstance(work, JobStep):
         close_if_complete(job, owner_id=work.owner_id)
+    elif job.status in JOB_ACTIVE:
+        end_job(job, JobStatus.FAILED, error_code=error.code, error=str(error))
+
+
+def _may_fall_back(job: TranscriptionJob, window: ChunkTranscription) -> bool:
+    fallback = (job.fallback_engine, job.fallback_model)
+    return job.fallback_engine in engine_names() and (window.engine, window.model) != fallback
+
+
+def _fallen_back(job: TranscriptionJob, why: str) -> dict[str, Any]:
+    """The columns of a window that begins anew with the fallback of its job."""
+    return {
+        "engine": job.fallback_engine,
+        "model": job.fallback_model,
+        "fallback_reason": why,
+        "attempt": 0,
+        "outage_since": None,
+    }
+
+
+def avoid_what_is_down() -> int:
+    """Give windows that wait for a provider that is down to the fallback of their job; how many.
+
+    Without waiting until each of them has failed by itself, one by one behind ever longer pauses.
+    """
+    moved = 0
+    away = providers.down()
+    waiting = ChunkTranscription.objects.filter(status=WorkStatus.WAITING, engine__in=away)
+    usable = [name for name in engine_names() if name not in away]
+    jobs = TranscriptionJob.objects.filter(fallback_engine__in=usable)
+    for job in jobs.filter(pk__in=waiting.values("job")):
+        for engine in away:
+            why = f"{engine}: {ProviderUnavailable.message}"
+            windows = ChunkTranscription.objects.filter(status=WorkStatus.WAITING, engine=engine, job=job)
+            n = windows.update(not_before=Now(), **_fallen_back(job, why))
+            if n:
+                logger.warning("%s windows of %s go to its fallback %s", n, job, job.fallback_engine)
+            moved += n
+    if moved:
+        queue.wake(moved)
+    return moved
 
 
 class WorkerLost(SpeechError):

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 TICK_S = 1.0
 BUSY_OOM_SCORE = 800
 
+_busy = 0
+_busy_lock = threading.Lock()
+
 
 class LeaseLost(Exception):
     """This run's work was cancelled, deleted or given to another worker: stop, and store nothing."""
@@ -34,6 +37,11 @@ class LeaseLost(Exception):
 def beat() -> None:
     """Show the job runner of this machine that a worker takes work."""
     (Path(settings.RUN_DIR) / "beat").touch()
+
+
+def stopping_file() -> Path:
+    """Exists while the job runner of this machine stops: its workers then take nothing new."""
+    return Path(settings.RUN_DIR) / "stopping"
 
 
 def last_beat() -> float | None:
@@ -65,9 +73,7 @@ class Guard:
         self._thread = threading.Thread(target=self._watch, name=f"guard of {work}", daemon=True)
 
     def __enter__(self) -> Guard:
-        # When memory runs out the kernel should take a busy worker, whose work is done again: with an
-        # idle one Django-Q2 stops for ever.
-        _set_oom_score(BUSY_OOM_SCORE)
+        _note_busy(1)
         self._thread.start()
         return self
 
@@ -76,7 +82,7 @@ class Guard:
     ) -> None:
         self._over.set()
         self._thread.join()
-        _set_oom_score(0)
+        _note_busy(-1)
 
     def advance(self, done_ms: int) -> None:
         """Note that `done_ms` of the unit's audio are done.
@@ -139,6 +145,18 @@ class Guard:
         except DatabaseError:
             logger.warning("%s is left to the sweeper", self._work, exc_info=True)
         self._end_process(75)
+
+
+def _note_busy(change: int) -> None:
+    """One unit more or less is worked on in this process.
+
+    When memory runs out the kernel should take a busy worker, whose work is done again: with an idle one
+    Django-Q2 stops for ever.
+    """
+    global _busy
+    with _busy_lock:
+        _busy += change
+        _set_oom_score(BUSY_OOM_SCORE if _busy else 0)
 
 
 def _set_oom_score(score: int) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Avg, Count, F, Max, Min, Q, Sum
+from django.db.models import F, Max, Q
 from django.db.models.functions import Coalesce, Now
 
-from jobs_app import claims, queue
+from jobs_app import claims, queue, usage
 from jobs_app.models import (
     JOB_ACTIVE,
     WORK_OPEN,
@@ -29,16 +29,15 @@ from jobs_app.models import (
     JobStep,
     LeasedWork,
     Segment,
-    SegmentKind,
     StepKind,
     TranscriptionJob,
     WorkStatus,
 )
 from jobs_app.options import JobOptions
+from jobs_app.summary import summarise
 from jobs_app.vocabulary import vocabulary_of
 from speech.cues import join_texts
 from speech.types import Transcription, samples_to_ms
-from speech.words import count_total_words
 
 if TYPE_CHECKING:
     from jobs_app.preparation import Preparation
@@ -56,11 +55,17 @@ class AlreadyTranscribing(Exception):
 
 @transaction.atomic
 def start_job(
-    session: RecordingSession, options: JobOptions, *, filename: str = "", duration_ms: int | None = None
+    session: RecordingSession,
+    options: JobOptions,
+    *,
+    filename: str = "",
+    duration_ms: int | None = None,
+    interactive: bool = False,
 ) -> TranscriptionJob:
     """Create a job; a worker is woken when the transaction commits.
 
-    While the session is being recorded its job has nothing to do until `audio_arrived`.
+    While the session is being recorded its job has nothing to do until `audio_arrived`. Such a job is always
+    `interactive`: it comes before all others.
 
     Raises:
         AlreadyTranscribing: the constraint one_active_job_per_session decides, not a look before.
@@ -78,8 +83,11 @@ def start_job(
                 with_diarization=options.diarize,
                 num_speakers=options.num_speakers,
                 prompt=options.prompt,
+                temperature=options.temperature,
+                fallback_engine=options.fallback_engine,
+                fallback_model=options.fallback_model,
                 priority=options.priority,
-                interactive=recording,
+                interactive=interactive or recording,
                 duration_ms=duration_ms,
             )
     except IntegrityError as e:
@@ -231,6 +239,8 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
             speech_ms=w.speech_ms,
             # Where nobody speaks there is nothing to do.
             status=WorkStatus.WAITING if w.speech_ms else WorkStatus.DONE,
+            engine=job.engine,
+            model=job.model,
             **columns,
         )
         for number, w in enumerate(found.windows, start=first)
@@ -259,10 +269,13 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
         word_counts=vocabulary.count(text),
         detected_language=result.language,
         language_confidence=result.language_confidence,
+        timing=result.timing if result.segments else "",
+        outage_since=None,
         error_code="",
         error="",
     ):
         return False
+    usage.add(window, result.requests, answered=True)
     window.segments.all().delete()
     Segment.objects.bulk_create(
         Segment(
@@ -311,35 +324,7 @@ def finish_job(step: JobStep) -> bool:
     job = lock_job(step.job_id)
     if job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
-    windows = job.chunktranscriptions.order_by("start_ms")
-    spoken: Counter[str] = Counter()
-    certain: Counter[str] = Counter()
-    raw_texts, texts = [], []
-    for window in windows.iterator():
-        raw_texts.append(window.raw_text)
-        texts.append(window.corrected_text)
-        if window.detected_language:
-            spoken[window.detected_language] += window.speech_ms
-            certain[window.detected_language] += (window.language_confidence or 0) * window.speech_ms
-    if spoken:
-        # The language most of the speech is in; how sure the engine was of it, weighted by speech.
-        language, speech_ms = spoken.most_common(1)[0]
-        job.detected_language = language
-        job.language_confidence = certain[language] / speech_ms if speech_ms else None
-    job.raw_text, job.transcript = join_texts(raw_texts), join_texts(texts)
-    # Not the sum over the windows: a phrase may begin in one and end in the next.
-    job.word_counts = vocabulary_of(step.owner_id).count(job.transcript)
-    measured = _measure(job)
-    job.save(
-        update_fields=[
-            "detected_language",
-            "language_confidence",
-            "raw_text",
-            "transcript",
-            "word_counts",
-            *measured,
-        ]
-    )
+    job.save(update_fields=summarise(job, owner_id=step.owner_id))
     end_job(job, JobStatus.COMPLETED, progress=100)
     if _in_pieces(job):
         # Behind everything that somebody waits for the text of, before all uploads.
@@ -348,20 +333,6 @@ def finish_job(step: JobStep) -> bool:
         JobStep.objects.create(kind=StepKind.JOIN, **columns)
         queue.wake_on_commit()
     return True
-
-
-def _measure(job: TranscriptionJob) -> list[str]:
-    """Set the statistics of `job` from its segments alone; the names of the columns."""
-    found = job.segments.filter(kind=SegmentKind.FINAL).aggregate(
-        total_segments=Count("pk"),
-        average_confidence=Avg("confidence"),
-        speech_span_ms=Coalesce(Max("end_ms") - Min("start_ms"), 0),
-        speaking_ms=Coalesce(Sum(F("end_ms") - F("start_ms")), 0),
-    )
-    found["total_words"] = count_total_words(job.transcript)
-    for name, value in found.items():
-        setattr(job, name, value)
-    return list(found)
 
 
 def _in_pieces(job: TranscriptionJob) -> bool:
@@ -457,9 +428,16 @@ def retry_job(job_id: uuid.UUID) -> bool:
         # The others have measured the recording since; what was planned lies on another timeline.
         job.chunktranscriptions.all().delete()
         _take_timeline(job)
+    # The failed ones anew with the first engine: what kept it from doing them may be over.
+    windows = {"engine": job.engine, "model": job.model, "fallback_reason": "", "outage_since": None}
     for model in claims.WORK_MODELS:
         model._default_manager.filter(job=job, status__in=(WorkStatus.FAILED, WorkStatus.CANCELLED)).update(
-            status=WorkStatus.WAITING, attempt=0, not_before=Now(), error_code="", error=""
+            status=WorkStatus.WAITING,
+            attempt=0,
+            not_before=Now(),
+            error_code="",
+            error="",
+            **(windows if model is ChunkTranscription else {}),
         )
     if not job.planned:
         # More of the recording may have come since the job failed.

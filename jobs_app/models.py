@@ -86,6 +86,11 @@ class TranscriptionJob(models.Model):
     with_diarization = models.BooleanField(default=False)
     num_speakers = models.PositiveSmallIntegerField(null=True, blank=True)
     prompt = models.TextField(blank=True)
+    temperature = models.FloatField(null=True, blank=True, help_text="Empty: as the engine likes.")
+    fallback_engine = models.CharField(
+        max_length=40, blank=True, help_text="Does the windows that `engine` has failed at for good."
+    )
+    fallback_model = models.CharField(max_length=200, blank=True)
     priority = models.CharField(max_length=6, choices=JobPriority.choices, default=JobPriority.NORMAL)
     interactive = models.BooleanField(
         default=False, help_text="Started while its session was being recorded: comes before all others."
@@ -120,6 +125,14 @@ class TranscriptionJob(models.Model):
     )
     speaking_ms = models.PositiveBigIntegerField(default=0, help_text="How long somebody speaks.")
     word_counts = models.JSONField(default=dict, blank=True)
+    timing = models.CharField(
+        max_length=8, blank=True, help_text="The coarsest times of its text: words, segments or window."
+    )
+    provider_requests = models.PositiveIntegerField(default=0, help_text="To providers, failed ones too.")
+    provider_audio_ms = models.PositiveBigIntegerField(default=0, help_text="That providers transcribed.")
+    provider_cost = models.DecimalField(
+        max_digits=12, decimal_places=6, default=0, help_text="Of that audio, at the price of its time."
+    )
 
     objects = TranscriptionJobQuerySet.as_manager()
 
@@ -249,6 +262,14 @@ class ChunkTranscription(LeasedWork):
     start_ms = models.PositiveBigIntegerField()
     end_ms = models.PositiveBigIntegerField()
     speech_ms = models.PositiveBigIntegerField(help_text="How much of it is speech; 0 needs no engine.")
+    engine = models.CharField(max_length=40, blank=True, help_text="That is to do it, or did it.")
+    model = models.CharField(max_length=200, blank=True)
+    fallback_reason = models.TextField(blank=True, help_text="Why the job's first engine did not do it.")
+    outage_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it fails only because its provider is away."
+    )
+    requests = models.PositiveIntegerField(default=0, help_text="To providers, failed ones too.")
+    timing = models.CharField(max_length=8, blank=True, help_text="The finest times of its text.")
     raw_text = models.TextField(blank=True, help_text="What the engine said.")
     corrected_text = models.TextField(blank=True)
     word_counts = models.JSONField(default=dict, blank=True)
@@ -270,6 +291,32 @@ class ChunkTranscription(LeasedWork):
     @property
     def duration_ms(self) -> int:
         return self.end_ms - self.start_ms
+
+
+class ProviderState(models.Model):
+    """What all workers of all machines know of a provider: whether it answers, and when to ask it again.
+
+    It is down from the failure that opens its circuit breaker to the next success. While `paused_until` is in
+    the future nobody asks it; after that, as long as it is down, one window at a time does.
+    """
+
+    name = models.CharField(max_length=40, unique=True)
+    failures = models.PositiveIntegerField(default=0, help_text="Outages in a row.")
+    down_since = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    next_request_at = models.DateTimeField(
+        null=True, blank=True, help_text="The earliest that its rate allows; empty: no limit."
+    )
+    last_error_code = models.CharField(max_length=40, blank=True)
+    last_error = models.TextField(blank=True)
+    last_error_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "provider"
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SegmentKind(models.TextChoices):

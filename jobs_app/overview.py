@@ -6,12 +6,48 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
+from django.conf import settings
+from django.db.models import (
+    BooleanField,
+    Count,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Sum,
+)
 from django.db.models.functions import Now
 
-from jobs_app.models import JobStatus, Runner, TranscriptionJob
+from jobs_app.models import (
+    ChunkTranscription,
+    JobStatus,
+    ProviderState,
+    Runner,
+    TranscriptionJob,
+    WorkStatus,
+)
+from speech.engines.providers import Provider
 
 DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOverview:
+    """A speech server of the settings. `state` is None before it was first asked; it has `is_paused`.
+
+    `running`: windows that it is being asked about.
+    """
+
+    provider: Provider
+    running: int
+    state: ProviderState | None
+
+    @property
+    def is_paused(self) -> bool:
+        return self.state is not None and self.state.is_paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +67,7 @@ class Overview:
     failures: dict[str, int]
     completed: int
     completed_ms: int
+    providers: list[ProviderOverview]
 
     @property
     def queued(self) -> int:
@@ -51,8 +88,27 @@ def runners() -> QuerySet[Runner]:
     return Runner.objects.annotate(is_alive=Exists(alive)).order_by("name")
 
 
+def provider_states() -> QuerySet[ProviderState]:
+    """What is known of providers, each with `is_paused`."""
+    paused = ExpressionWrapper(Q(paused_until__isnull=False, paused_until__gt=Now()), BooleanField())
+    return ProviderState.objects.annotate(is_paused=paused).order_by("name")
+
+
+def provider_overview() -> list[ProviderOverview]:
+    """The providers of the settings. Costs two queries, and none where there is no provider."""
+    if not settings.PROVIDERS:
+        return []
+    states = {state.name: state for state in provider_states()}
+    windows = ChunkTranscription.objects.filter(status=WorkStatus.RUNNING).order_by()
+    running = dict(windows.values_list("engine").annotate(n=Count("pk")))
+    return [
+        ProviderOverview(provider, running.get(name, 0), states.get(name))
+        for name, provider in settings.PROVIDERS.items()
+    ]
+
+
 def overview() -> Overview:
-    """Costs three queries."""
+    """Costs three queries, and two more where there are providers."""
     waiting = Q(status=JobStatus.PENDING)
     active = TranscriptionJob.objects.active().aggregate(
         waiting=Count("pk", filter=waiting),
@@ -88,4 +144,5 @@ def overview() -> Overview:
         failures=dict(failures.most_common()),
         completed=completed,
         completed_ms=completed_ms,
+        providers=provider_overview(),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -18,8 +18,9 @@ from django.db.models import Max, Min
 from jobs_app import timeline
 from jobs_app.guard import Guard
 from jobs_app.models import JobStep, TranscriptionJob
-from speech.engines import capabilities
-from speech.errors import AudioTooLong, NoAudio, SpeechError, UnreadableAudio
+from jobs_app.options import capabilities_of
+from speech.engines.base import Capabilities
+from speech.errors import AudioTooLong, NoAudio, NotSupported, SpeechError, UnreadableAudio
 from speech.plan import plan
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
 from speech.windows import Window
@@ -74,7 +75,7 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
     sound = timeline.Timeline(
         chunks, unreadable={gap["chunk"] for gap in placement.gaps if gap["reason"] == UNREADABLE}
     )
-    able = capabilities(job.engine, job.model)
+    able = _able(job)
     if job.interactive:
         able = able.while_recording()
 
@@ -111,6 +112,38 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
         finished_seen=finished,
         wait_s=placement.wait_s,
     )
+
+
+def _able(job: TranscriptionJob) -> Capabilities:
+    """What to plan for: with a fallback, windows that both engines can take.
+
+    Raises:
+        NotSupported: there is none of its engines any more.
+    """
+    able = _known(job.engine, job.model, alone=not job.fallback_engine)
+    if job.fallback_engine:
+        fallback = _known(job.fallback_engine, job.fallback_model, alone=able is None)
+        if able is None or fallback is None:
+            able = able or fallback
+        else:
+            able = replace(
+                able,
+                min_window_s=min(able.min_window_s, fallback.min_window_s),
+                max_window_s=min(able.max_window_s, fallback.max_window_s),
+                needs_voice_activity=able.needs_voice_activity or fallback.needs_voice_activity,
+            )
+    assert able is not None  # noqa: S101  the last one that could be raised
+    return able
+
+
+def _known(engine: str, model: str, *, alone: bool) -> Capabilities | None:
+    """None for an engine that was removed, unless it is needed."""
+    try:
+        return capabilities_of(engine, model)
+    except NotSupported:
+        if alone:
+            raise
+        return None
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from rest_framework import serializers
 
 from jobs_app.models import JobStage, JobStatus, Segment, TranscriptionJob
 
+TIMINGS = ("words", "segments", "window", "")
+
 
 class Moment(serializers.DateTimeField):
     """RFC 3339 in UTC, in whatever zone the pages show their times."""
@@ -43,6 +45,19 @@ class GapOutput(serializers.Serializer):
     )
 
 
+class UsageOutput(serializers.Serializer):
+    """What a job took of other servers."""
+
+    requests = serializers.IntegerField(source="provider_requests", help_text="Failed ones too.")
+    audio_seconds = serializers.SerializerMethodField(help_text="How much audio they transcribed.")
+    cost = serializers.FloatField(
+        source="provider_cost", help_text="Of that audio, at the prices that the site has set; 0 without."
+    )
+
+    def get_audio_seconds(self, job: TranscriptionJob) -> float:
+        return job.provider_audio_ms / 1000
+
+
 class JobOutput(serializers.ModelSerializer):
     """A job. The query needs `select_related("session")`."""
 
@@ -53,6 +68,13 @@ class JobOutput(serializers.ModelSerializer):
         source="translate_to", read_only=True, help_text="The language of the transcript; empty: as spoken."
     )
 
+    timing = serializers.ChoiceField(
+        choices=TIMINGS,
+        read_only=True,
+        help_text="The coarsest times in the transcript: of words, of segments, or only of windows of about "
+        "a minute, where the engine gives no better ones; empty until known.",
+    )
+    usage = UsageOutput(source="*", read_only=True, help_text="What it took of other servers.")
     gaps = GapOutput(many=True, read_only=True, help_text="Chunks that never came or could not be read.")
     corrected_text = serializers.CharField(
         source="transcript", read_only=True, help_text="The same as `transcript`."
@@ -70,6 +92,8 @@ class JobOutput(serializers.ModelSerializer):
             "stage",
             "engine",
             "model",
+            "fallback_engine",
+            "fallback_model",
             "language",
             "detected_language",
             "language_confidence",
@@ -83,6 +107,8 @@ class JobOutput(serializers.ModelSerializer):
             "average_confidence",
             "speech_span_ms",
             "speaking_ms",
+            "timing",
+            "usage",
             "gaps",
             "word_counts",
             "transcript",
@@ -99,6 +125,8 @@ class JobOutput(serializers.ModelSerializer):
             "session": {"help_text": "The recording that was transcribed."},
             "engine": {"help_text": "What transcribes."},
             "model": {"help_text": "The engine's model."},
+            "fallback_engine": {"help_text": "Does what the engine failed at for good; empty: nothing does."},
+            "fallback_model": {"help_text": "The model of that one."},
             "detected_language": {"help_text": "ISO 639-1; empty when not known."},
             "language_confidence": {"help_text": "0 to 1: how sure the engine is of the language."},
             "with_diarization": {"help_text": "Whether speakers are told apart."},
@@ -179,6 +207,12 @@ class TranscriptSegmentOutput(serializers.Serializer):
     words = WordOutput(many=True)
 
 
+class EngineUsedOutput(serializers.Serializer):
+    engine = serializers.CharField()
+    model = serializers.CharField()  # type: ignore[assignment]
+    windows = serializers.IntegerField(help_text="How many windows with speech it did.")
+
+
 class TranscriptOutput(serializers.Serializer):
     """What `transcript.json` holds. Times are on the timeline of the recording."""
 
@@ -190,6 +224,8 @@ class TranscriptOutput(serializers.Serializer):
     segments = TranscriptSegmentOutput(many=True)
     gaps = GapOutput(many=True)
     word_counts = serializers.DictField(child=serializers.IntegerField())
+    timing = serializers.ChoiceField(choices=TIMINGS, help_text="The coarsest times, as in the job.")
+    engines = EngineUsedOutput(many=True, help_text="What did it, most windows first.")
 
 
 class DayOutput(serializers.Serializer):
@@ -244,6 +280,10 @@ class ModelOutput(serializers.Serializer):
 class EngineOutput(serializers.Serializer):
     engine = serializers.CharField()
     is_default = serializers.BooleanField()
+    is_default_fallback = serializers.BooleanField(help_text="Stands in where a job names no fallback.")
+    sends_audio_to = serializers.CharField(
+        help_text="The server that gets the audio; empty: it stays on this site's machines."
+    )
     models = ModelOutput(many=True, help_text="The first one is taken when none is named.")
 
 

@@ -26,6 +26,7 @@ def sweep() -> None:
     expire_leases()
     for job_id in lifecycle.unclosed():
         lifecycle.close(job_id)
+    failures.avoid_what_is_down()
     wake_for_forgotten_work()
     _prune_now_and_then()
 
@@ -43,9 +44,11 @@ def expire_leases() -> int:
 
 def wake_for_forgotten_work() -> int:
     """Send tokens for work that waits although it could have been taken; how many."""
-    forgotten = sum(
-        claims.claimable(model).filter(not_before__lt=Now() - LOST_AFTER).count()
-        for model in claims.WORK_MODELS
+    long_ago = Now() - LOST_AFTER
+    forgotten = sum(work.filter(not_before__lt=long_ago).count() for work in claims.claimable_work())
+    # One worker of a machine takes them all.
+    forgotten += any(
+        work.filter(not_before__lt=long_ago).exists() for work in claims.claimable_work(remote=True)
     )
     return queue.wake(forgotten) if forgotten else 0
 

@@ -6,6 +6,7 @@ import re
 from pathlib import PurePath
 from typing import Any
 
+from django.db.models import Count
 from django.http import Http404, HttpResponse, HttpResponseBase, JsonResponse
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
@@ -15,7 +16,7 @@ from rest_framework.views import APIView
 
 from jobs_app.api_errors import Problem
 from jobs_app.gaps import gap_captions, gaps_json
-from jobs_app.models import JobStatus, Segment, SegmentKind, TranscriptionJob
+from jobs_app.models import JobStatus, Segment, SegmentKind, TranscriptionJob, WorkStatus
 from jobs_app.serializers import ErrorOutput, TranscriptOutput
 from speech.captions import FORMATS, transcript_dict
 from speech.types import SpeechSegment, Word
@@ -55,7 +56,14 @@ def transcript_json(job: TranscriptionJob) -> dict[str, Any]:
         word_counts=job.word_counts,
     )
     # Not part of the text, which is what was said.
-    return {**transcript, "gaps": gaps_json(job)}
+    return {**transcript, "gaps": gaps_json(job), "timing": job.timing, "engines": engines_used(job)}
+
+
+def engines_used(job: TranscriptionJob) -> list[dict[str, Any]]:
+    """The engines that did the windows with speech, as EngineUsedOutput says."""
+    done = job.chunktranscriptions.filter(status=WorkStatus.DONE, speech_ms__gt=0).order_by()
+    used = done.values("engine", "model").annotate(windows=Count("pk"))
+    return list(used.order_by("-windows", "engine", "model"))
 
 
 def download_name(job: TranscriptionJob, ending: str) -> str:

@@ -9,6 +9,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from django.conf import settings
@@ -17,20 +18,21 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs_app import claims, failures, lifecycle, timeline
+from jobs_app import claims, failures, lifecycle, providers, timeline, usage
 from jobs_app.guard import Guard, LeaseLost
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind
-from jobs_app.options import engine_settings, transcribe_options
+from jobs_app.options import engine_for, transcribe_options
 from jobs_app.preparation import UNREADABLE, prepare
-from speech.engines import load_engine
 from speech.errors import SpeechError
-from speech.types import Transcription
+from speech.types import SpeechSegment, Transcription
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 # A window may take this many times its own length before its worker is thought to hang.
 SLOWEST_REAL_TIME_FACTOR = 20
+# An engine may send a window again in the way that the provider says it wants it. Each has its timeout.
+MOST_REQUESTS = 5
 # Decoding and voice activity run at a hundred times real time and more; a tenth of that is a hang.
 SLOWEST_PREPARATION = 0.1
 
@@ -53,13 +55,18 @@ def run_one() -> bool:
     work = claims.claim()
     if work is None:
         return False
+    do(work)
+    return True
+
+
+def do(work: LeasedWork) -> None:
+    """Do a unit of work that was claimed, in any thread."""
     logger.info("%s: attempt %s", work, work.attempt)
     try:
         with Guard(work, deadline_s=_deadline_s(work)) as guard:
             _do(work, guard)
     except LeaseLost:
         logger.info("%s was taken away", work)
-    return True
 
 
 def _do(work: LeasedWork, guard: Guard) -> None:
@@ -67,7 +74,9 @@ def _do(work: LeasedWork, guard: Guard) -> None:
         _persist(guard, lambda: lifecycle.note_start(work))
         if isinstance(work, ChunkTranscription):
             result = _transcribe(work, guard)
-            _persist(guard, lambda: lifecycle.finish_window(work, result))
+            _persist(guard, lambda: _note_answer(work, result.requests))
+            if not _persist(guard, lambda: lifecycle.finish_window(work, result)):
+                usage.add_of_lost_run(work, result.requests, answered=True)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
             _prepare(work, guard)
         elif isinstance(work, JobStep) and work.kind == StepKind.JOIN:
@@ -79,6 +88,9 @@ def _do(work: LeasedWork, guard: Guard) -> None:
     except SpeechError as e:
         logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
         error = e
+        if isinstance(work, ChunkTranscription):
+            window = work
+            _persist(guard, lambda: _note_answer(window, error.requests, error))
         _persist(guard, lambda: failures.settle(work, error))
     except Exception as e:
         # A bug of ours, or a library's. It counts as an attempt, so that it cannot go round for ever.
@@ -90,6 +102,8 @@ def _do(work: LeasedWork, guard: Guard) -> None:
 def _deadline_s(work: LeasedWork) -> float:
     if isinstance(work, ChunkTranscription):
         expected = work.duration_ms / 1000 * SLOWEST_REAL_TIME_FACTOR
+        if (provider := settings.PROVIDERS.get(work.engine)) is not None:
+            expected = max(expected, provider.timeout_s * MOST_REQUESTS)
     else:
         audio_s = (work.job.duration_ms or settings.MAX_AUDIO_S * 1000) / 1000
         expected = audio_s * SLOWEST_PREPARATION
@@ -106,15 +120,40 @@ def _prepare(step: JobStep, guard: Guard) -> None:
 
 
 def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
-    job = window.job
+    engine = engine_for(window.engine, window.model)
     samples = _sound(window, guard).read(window.start_ms, window.end_ms, on_progress=lambda: guard.advance(0))
-    engine = load_engine(job.engine, engine_settings(job.engine, job.model))
-    heard = engine.transcribe(samples, transcribe_options(job), on_segment=lambda s: guard.advance(s.end_ms))
-    return Transcription(
-        segments=tuple(segment.shifted(window.start_ms) for segment in heard.segments),
-        language=heard.language,
-        language_confidence=heard.language_confidence,
-    )
+    sent = answered = False
+
+    def wait() -> None:
+        nonlocal sent
+        sent = True
+        guard.advance(0)
+
+    def hear(segment: SpeechSegment) -> None:
+        nonlocal sent, answered
+        sent = answered = True
+        guard.advance(segment.end_ms)
+
+    if window.engine in settings.PROVIDERS:
+        # The answer may take minutes, and others need the connection.
+        connection.close()
+    try:
+        heard = engine.transcribe(samples, transcribe_options(window.job), on_segment=hear, on_wait=wait)
+    except LeaseLost:
+        if sent:
+            usage.add_of_lost_run(window, 1, answered=answered)
+        raise
+    return replace(heard, segments=tuple(segment.shifted(window.start_ms) for segment in heard.segments))
+
+
+def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError | None = None) -> None:
+    """Tell the provider's other users how it is; before the window is released, and its slot with it."""
+    if window.engine in settings.PROVIDERS:
+        providers.note_requests(window.engine, requests)
+        if error is None:
+            providers.note_success(window.engine)
+        else:
+            providers.note_failure(window.engine, error)
 
 
 def _finish(step: JobStep, guard: Guard) -> None:

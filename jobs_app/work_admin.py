@@ -63,15 +63,19 @@ class ChunkTranscriptionAdmin(WorkAdmin):
         "owner",
         "span",
         "state",
+        "engine",
+        "requests",
         "attempt",
         "took",
         "worker",
         "error_code",
         "started_at",
     )
+    list_filter = (*WorkAdmin.list_filter, ("engine", Values))
     ordering = ("-queued_at", "job", "number")
     fieldsets = (
         (None, {"fields": ("of_job", "owner", "number", "span", "speech", "state", "attempt")}),
+        ("Engine", {"fields": ("engine", "model", "requests", "timing", "fallback_reason", "outage_since")}),
         ("Error", {"fields": ("error_code", "error")}),
         (
             "Run",

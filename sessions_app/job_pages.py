@@ -17,10 +17,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from jobs_app.api_errors import Problem
 from jobs_app.lifecycle import AlreadyTranscribing, cancel_job, retry_job, start_job
 from jobs_app.models import JOB_ACTIVE, JobStage, JobStatus, Runner, TranscriptionJob, WorkStatus
-from jobs_app.options import resolve_options
+from jobs_app.options import NO_FALLBACK, resolve_options
 from jobs_app.progress import eta_seconds, queue_position
 from sessions_app.api import UploadThrottle
 from sessions_app.audio import StoredAudio, stored_audio
+from sessions_app.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to, usage_note
 from sessions_app.forms import OptionsForm, TitleForm
 from sessions_app.intake import delete_session
 from sessions_app.models import RecordingSession
@@ -31,7 +32,7 @@ DOWNLOADS = {
     "txt": "Plain text",
     "srt": "Captions, SubRip",
     "vtt": "Captions, WebVTT",
-    "json": "With word times",
+    "json": "With all times",
 }
 RECORDING = "This recording still goes on. Finish it first, then transcribe it again."
 BUSY = "This recording is being transcribed already. Wait until that has ended, or cancel it."
@@ -56,6 +57,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, Any]:
     if job.stage == JobStage.TRANSCRIBING:
         done = job.chunktranscriptions.filter(status=WorkStatus.DONE).exclude(corrected_text="")
         heard = done.order_by("-start_ms").values_list("corrected_text", flat=True).first() or ""
+    pause = pause_of(job)
     shown = (
         job.status,
         job.stage,
@@ -66,6 +68,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, Any]:
         recording,
         joining,
         crc32(heard.encode()),
+        crc32(repr(pause).encode()),
     )
     return {
         "job": job,
@@ -74,6 +77,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, Any]:
         "idle": idle,
         "recording": recording,
         "joining": joining,
+        "pause": pause,
         "heard": heard if len(heard) <= PREVIEW_CHARACTERS else f"… {heard[-PREVIEW_CHARACTERS:]}",
         "version": "-".join(map(str, shown)),
         "final": job.status not in JOB_ACTIVE and not joining,
@@ -120,6 +124,10 @@ def show(
         "paragraphs": [] if job.status in JOB_ACTIVE else paragraphs(job),
         "transcript_language": job.translate_to or job.detected_language or job.language,
         "speed": speed(job),
+        "sent_to": sent_to(job),
+        "fallback_note": fallback_note(job),
+        "timing_note": NO_WORD_TIMES.get(job.timing, ""),
+        "usage_note": usage_note(job),
         "downloads": [
             (ending, what, reverse(f"transcript-{ending}", args=[job.pk]))
             for ending, what in DOWNLOADS.items()
@@ -157,6 +165,7 @@ def as_initial(job: TranscriptionJob) -> dict[str, Any]:
         "translate_to": job.translate_to == "en",
         "prompt": job.prompt,
         "priority": job.priority,
+        "fallback_engine_model": f"{job.fallback_engine or NO_FALLBACK}/{job.fallback_model}",
     }
 
 

@@ -31,6 +31,16 @@ class OptionsInput(serializers.Serializer):
     prompt = serializers.CharField(
         max_length=2000, required=False, allow_blank=True, help_text="Words that are likely to be heard."
     )
+    temperature = serializers.FloatField(
+        min_value=0, max_value=1, required=False, allow_null=True, help_text="Default: as the engine likes."
+    )
+    fallback_engine = serializers.CharField(
+        max_length=40,
+        required=False,
+        allow_blank=True,
+        help_text="Does what the engine fails at for good; `none`: nothing does.",
+    )
+    fallback_model = serializers.CharField(max_length=200, required=False, allow_blank=True)
     priority = serializers.ChoiceField(
         choices=JobPriority.choices, required=False, default=JobPriority.NORMAL
     )

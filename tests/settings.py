@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
 from tests.services import POSTGRES_URL, ROOT
 
-SETTING = re.compile(r'\benv\.\w+\(\s*"([A-Z_]+)"')
+SETTING = re.compile(r'\benv\.\w+\(\s*"([A-Z0-9_]+)"')
 
 
 def names() -> list[str]:
@@ -19,7 +19,7 @@ def names() -> list[str]:
     return SETTING.findall((ROOT / "transcribe_site" / "settings.py").read_text(encoding="utf-8"))
 
 
-for name in names():
+for name in [*names(), *(name for name in os.environ if name.startswith(("OPENAI_", "PROVIDER_")))]:
     os.environ.pop(name, None)
     os.environ.pop(f"{name}_FILE", None)
 os.environ.update(

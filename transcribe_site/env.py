@@ -7,6 +7,8 @@ An empty value counts as not given.
 from __future__ import annotations
 
 import os
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -49,6 +51,20 @@ def number(name: str, default: int, *, at_least: int = 0, at_most: int | None = 
     return parsed
 
 
+def optional_number(name: str, *, at_least: int = 0) -> int | None:
+    """None where nothing is given."""
+    return number(name, at_least, at_least=at_least) if text(name) else None
+
+
+def decimal(name: str, default: str) -> Decimal:
+    """A number that is not negative, with a point before its fraction."""
+    value = text(name, default)
+    # Not what Decimal takes besides: NaN, 1e9, digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6})?", value):
+        raise ImproperlyConfigured(f"{name} must be a number such as 0.006, not {value!r}")
+    return Decimal(value)
+
+
 def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
     value = text(name, default)
     if value not in choices:
@@ -59,6 +75,39 @@ def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
 def items(name: str, default: str = "") -> list[str]:
     """A list written with commas."""
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
+
+
+def some_of(name: str, default: str, choices: tuple[str, ...]) -> list[str]:
+    """A list of choices; `none` is the empty one."""
+    values = items(name, default)
+    if values == ["none"]:
+        return []
+    if unknown := [value for value in values if value not in choices]:
+        raise ImproperlyConfigured(f"{name} must be of {', '.join(choices)}, or none; not {unknown[0]!r}")
+    return list(dict.fromkeys(values))
+
+
+def http_url(name: str, default: str = "") -> str:
+    """The address of a server, without a slash at its end.
+
+    A password in it is refused, since addresses are shown and logged; so the message does not repeat it.
+    """
+    value = text(name, default)
+    if not value:
+        return ""
+    try:
+        parts = urlsplit(value)
+        port_known = parts.port is None or parts.port > 0
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is not an address") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_known:
+        raise ImproperlyConfigured(f"{name} must look like https://host/v1 or http://host:8000/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment or any(not "!" <= c <= "~" for c in value):
+        raise ImproperlyConfigured(
+            f"{name} must be an address alone, without a user name, password, `?`, `#` or spaces; "
+            "a key has a setting of its own"
+        )
+    return value.rstrip("/")
 
 
 def sqlite(path: Path) -> dict[str, Any]:

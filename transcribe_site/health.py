@@ -22,6 +22,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobs_app.models import ChunkTranscription, JobStatus, Runner, TranscriptionJob, WorkStatus
+from jobs_app.overview import provider_overview
 
 
 @never_cache
@@ -113,7 +114,10 @@ def is_loopback(address: str) -> bool:
 
 
 class JobCollector(Collector):
-    """What the rows say at this moment, so that it is the same from every process. Four queries."""
+    """What the rows say at this moment, so that it is the same from every process.
+
+    Four queries, and three more where there are speech servers.
+    """
 
     def describe(self) -> list[Metric]:
         return []
@@ -158,6 +162,33 @@ class JobCollector(Collector):
             "Workers that lately showed that they take work",
             Runner.objects.alive_workers(),
         )
+        yield from provider_metrics()
+
+
+def provider_metrics() -> Iterator[Metric]:
+    """One value for each speech server of the settings; no query where there is none."""
+    paused = GaugeMetricFamily(
+        "transcribe_provider_paused", "1 while a speech server is not asked", labels=["provider"]
+    )
+    running = GaugeMetricFamily(
+        "transcribe_provider_running_requests",
+        "Windows that a speech server is being asked about",
+        labels=["provider"],
+    )
+    sent = GaugeMetricFamily(
+        "transcribe_provider_requests",
+        "Requests sent for windows in the history, by the speech server that has them",
+        labels=["provider"],
+    )
+    if settings.PROVIDERS:
+        windows = ChunkTranscription.objects.filter(engine__in=settings.PROVIDERS).order_by()
+        requests = dict(windows.values_list("engine").annotate(n=Sum("requests")))
+        for one in provider_overview():
+            name = one.provider.name
+            paused.add_metric([name], one.is_paused)
+            running.add_metric([name], one.running)
+            sent.add_metric([name], requests.get(name, 0))
+    yield from (paused, running, sent)
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -188,20 +189,33 @@ ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
 RECORDER_CHUNK_S = env.number("RECORDER_CHUNK_S", 30, at_least=5, at_most=120)
 # What an upload that broke off may leave is removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
+# A resumable upload that nothing more comes of is removed after this time.
+UPLOAD_EXPIRES_S = env.number("UPLOAD_EXPIRES_HOURS", 24, at_least=1) * 3600
+# Of one person.
+TUS_MAX_UNFINISHED = env.number("TUS_MAX_UNFINISHED", 20, at_least=1)
 
 # --- Speech --------------------------------------------------------------------------------------
 
 MODELS_DIR = DATA_DIR / "models"
 WORK_DIR = DATA_DIR / "work"
-# The engines that jobs may use. "fake" is for tests: it reads numbered tones instead of speech.
-ENGINES = env.items("ENGINES", "local")
-DEFAULT_ENGINE = env.text("DEFAULT_ENGINE", ENGINES[0])
+ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1)
+# ctranslate2 and onnxruntime read it when they are loaded, in the worker; numpy with the next import.
+os.environ.setdefault("OMP_NUM_THREADS", str(ENGINE_THREADS))
+from transcribe_site import provider_settings  # noqa: E402
+
+# Speech servers, which jobs may use beside ENGINES.
+PROVIDERS = provider_settings.providers(env.items("PROVIDERS"))
+# The built-in engines that jobs may use. "fake" is for tests: it reads numbered tones instead of speech.
+ENGINES = env.some_of("ENGINES", "local", ("local", "fake"))
+if not ENGINES and not PROVIDERS:
+    raise ImproperlyConfigured("ENGINES may be none only with a provider; see OPENAI_API_KEY and PROVIDERS")
+DEFAULT_ENGINE = env.text("DEFAULT_ENGINE", [*ENGINES, *PROVIDERS][0])
+# Does what the engine of a job could not do, unless the job names another one. Empty: nothing does.
+FALLBACK_ENGINE = env.text("FALLBACK_ENGINE")
+FALLBACK_MODEL = env.text("FALLBACK_MODEL")
 LOCAL_MODEL = env.text("LOCAL_MODEL", "base")
 # Users may choose these models of the local engine, beside LOCAL_MODEL.
 LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.items("LOCAL_MODELS", "base,tiny.en")]))
-ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1)
-# ctranslate2 and onnxruntime read it when they are loaded, in the worker.
-os.environ.setdefault("OMP_NUM_THREADS", str(ENGINE_THREADS))
 
 # --- Jobs ----------------------------------------------------------------------------------------
 
@@ -213,6 +227,12 @@ MAX_ATTEMPTS = env.number("MAX_ATTEMPTS", 4, at_least=1)
 # Wait before the second attempt; doubled for each one after it.
 RETRY_BACKOFF_S = env.number("RETRY_BACKOFF_S", 2)
 RETRY_BACKOFF_MAX_S = env.number("RETRY_BACKOFF_MAX_S", 300)
+# A provider that fails so often in a row gets no requests for PROVIDER_PAUSE_S, doubled each time it fails again.
+PROVIDER_FAILURES = env.number("PROVIDER_FAILURES", 3, at_least=1)
+PROVIDER_PAUSE_S = env.number("PROVIDER_PAUSE_S", 15, at_least=1)
+PROVIDER_PAUSE_MAX_S = env.number("PROVIDER_PAUSE_MAX_S", 300, at_least=1)
+# For so long the work of a provider that is away waits for it; after that, its failures count as attempts.
+PROVIDER_PATIENCE_S = env.number("PROVIDER_PATIENCE_S", 3600)
 # One unit of work ends at max(UNIT_DEADLINE_S, 20 x its audio): an inference can hang in C for ever.
 UNIT_DEADLINE_S = env.number("UNIT_DEADLINE_S", 300, at_least=1)
 SWEEP_EVERY_S = env.number("SWEEP_EVERY_S", 10, at_least=1)
@@ -311,6 +331,16 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/",
 }
+
+# Under /v1/, which OpenAI's clients ask. Files of up to this length come before all others, because somebody
+# waits for them. Longer ones do not: for minutes nobody sits and waits, and they would hold up recordings.
+V1_INTERACTIVE_MAX_S = env.number("V1_INTERACTIVE_MAX_S", 60)
+# How long a request waits for its job; after that the job goes on without it.
+V1_TIMEOUT_S = env.number("V1_TIMEOUT_S", 6 * 3600, at_least=1)
+# Names of OpenAI's models that stand for the default engine.
+V1_MODEL_ALIASES = env.items(
+    "V1_MODEL_ALIASES", "whisper-1,gpt-transcribe,gpt-4o-transcribe,gpt-4o-mini-transcribe"
+)
 
 # --- Watching ------------------------------------------------------------------------------------
 

@@ -66,12 +66,68 @@ def new_job(new_session, wakes):
 
     def make(owner, *, seconds: int = 0, source: str = "upload", **options):
         session = new_session(owner, seconds=seconds, source=source)
-        job = lifecycle.start_job(session, resolve_options(engine="fake", **options), filename="talk.wav")
+        options = {"engine": "fake", **options}
+        job = lifecycle.start_job(session, resolve_options(**options), filename="talk.wav")
         with transaction.atomic():
             lifecycle.audio_arrived(session)
         return job
 
     return make
+
+
+@pytest.fixture
+def providers(settings):
+    """Start servers by name: `providers("openai", concurrency=2)` is one, and settings.PROVIDERS knows it."""
+    from contextlib import ExitStack
+
+    from speech.engines.providers import Provider
+    from tests.speech.scripted_provider import ScriptedProvider
+
+    settings.PROVIDERS = {}
+    with ExitStack() as servers:
+
+        def start(name: str, **fields) -> ScriptedProvider:
+            server = servers.enter_context(ScriptedProvider())
+            given = {"models": ("whisper-1",), "window_s": (10, 12), "container": "flac", **fields}
+            settings.PROVIDERS = {
+                **settings.PROVIDERS,
+                name: Provider(name=name, base_url=server.url, **given),
+            }
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def new_speech_job(new_session, wakes):
+    """Start a job of `utterances` that voice activity hears and that scripted providers understand."""
+    from tests.speech.numbered_speech import make_numbered_speech
+
+    def make(owner, utterances: int, **options):
+        session = new_session(owner)
+        wav = io.BytesIO()
+        soundfile.write(wav, make_numbered_speech(0, utterances), SAMPLE_RATE, format="WAV")
+        chunk = session.chunks.get()
+        chunk.file.save("talk.wav", ContentFile(wav.getvalue()))
+        return lifecycle.start_job(session, resolve_options(**{"engine": "openai", **options}))
+
+    return make
+
+
+@pytest.fixture
+def work_until():
+    """Do what tokens do, in this process, until something is true."""
+    from jobs_app import sweep, tasks
+
+    def run(condition, *, within_s: float = 30) -> None:
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            tasks.work_once()
+            sweep.sweep()
+            time.sleep(0.01)
+
+    return run
 
 
 def windows_of(n: int, *, length_ms: int = 1000) -> list[Window]:

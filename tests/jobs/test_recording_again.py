@@ -60,7 +60,7 @@ def test_a_failed_job_that_is_tried_again_after_another_one_was_cancelled_hears_
     recording.send(*range(len(recording.pieces)))
     recording.finish()
     with monkeypatch.context() as broken:
-        broken.setattr(work, "load_engine", lambda *args: 1 / 0)
+        broken.setattr(work, "engine_for", lambda *args: 1 / 0)
         recording.work()
     assert recording.job.status == JobStatus.FAILED
     failed = again(recording)

@@ -8,7 +8,11 @@ import soundfile
 from django.core.management import CommandError, call_command
 
 from speech.engines.fake import make_numbered_audio
+from speech.engines.providers import Provider
 from speech.types import SAMPLE_RATE
+from tests.speech.numbered_speech import make_numbered_speech
+from tests.speech.numbered_speech import numbers as spoken_numbers
+from tests.speech.scripted_provider import ScriptedProvider, status
 
 
 @pytest.fixture
@@ -88,3 +92,36 @@ def test_an_impossible_wish_is_refused_before_any_work(talk):
 def test_a_target_that_cannot_be_written_gives_one_clear_line(talk, tmp_path):
     with pytest.raises(CommandError, match="No such file"):
         run(str(talk), output=tmp_path / "nowhere" / "out.txt")
+
+
+@pytest.fixture
+def speech_server(settings):
+    settings.RETRY_BACKOFF_S = 0
+    settings.MAX_ATTEMPTS = 3
+    # It stays out of this: the command does what it is told, with what it is told.
+    settings.FALLBACK_ENGINE = "fake"
+    with ScriptedProvider() as server:
+        settings.PROVIDERS = {"gpu": Provider(name="gpu", base_url=server.url, models=("whisper-1",))}
+        yield server
+
+
+@pytest.fixture
+def spoken(tmp_path):
+    path = tmp_path / "spoken.flac"
+    soundfile.write(path, make_numbered_speech(0, 60), SAMPLE_RATE)
+    return path
+
+
+def test_a_provider_transcribes_the_file_and_may_be_busy_in_between(spoken, speech_server, capsys):
+    speech_server.answer_with(status(429), status(503))
+    call_command("transcribe", str(spoken), engine="gpu", quiet=True)
+    assert capsys.readouterr().out.split() == spoken_numbers(0, 60)
+
+
+@pytest.mark.parametrize(("code", "requests"), [(503, 3), (401, 1)])
+def test_a_provider_that_fails_gives_one_clear_line(spoken, speech_server, code, requests):
+    speech_server.answer_with(*[status(code)] * requests)
+    with pytest.raises(CommandError, match=r"provider_(unavailable|refused)\)$") as error:
+        call_command("transcribe", str(spoken), engine="gpu", quiet=True)
+    assert "\n" not in str(error.value)
+    assert len(speech_server.requests) == requests

@@ -95,7 +95,7 @@ def test_html_is_not_to_be_had(api):
     assert answers(api.get("/api/jobs/", headers={"Accept": "text/html"})) == (406, "not_acceptable")
 
 
-@pytest.mark.parametrize("path", ["/api/nothing/", "/api/", "/v1/nothing", "/api/jobs/nonsense/"])
+@pytest.mark.parametrize("path", ["/api/nothing/", "/api/", "/api/jobs/nonsense/"])
 def test_an_unknown_address_is_answered_in_json(api, path):
     assert answers(api.get(path)) == (404, "not_found")
 

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from jobs_app.models import JobStage, JobStatus, JobStep, Segment, StepKind, TranscriptionJob, WorkStatus
+from speech.engines.providers import Provider
 from tests.jobs_api.conftest import NOON
 
 FIELDS = [
@@ -18,6 +20,8 @@ FIELDS = [
     "stage",
     "engine",
     "model",
+    "fallback_engine",
+    "fallback_model",
     "language",
     "detected_language",
     "language_confidence",
@@ -31,6 +35,8 @@ FIELDS = [
     "average_confidence",
     "speech_span_ms",
     "speaking_ms",
+    "timing",
+    "usage",
     "gaps",
     "word_counts",
     "transcript",
@@ -60,6 +66,29 @@ def test_a_job_has_the_fields_of_the_contract(api, alice, new_job):
     assert list(answer) == FIELDS
     assert answer["session"] == str(job.session_id)
     assert (answer["title"], answer["translated_to"], answer["word_counts"]) == ("A talk", "en", {"hello": 1})
+
+
+def test_a_job_says_what_it_took_of_other_servers(api, alice, new_job):
+    job = new_job(
+        alice,
+        engine="groq",
+        fallback_engine="local",
+        fallback_model="base",
+        timing="window",
+        provider_requests=4,
+        provider_audio_ms=90_500,
+        provider_cost=Decimal("0.009050"),
+    )
+    answer = api.get(f"/api/jobs/{job.pk}/").json()
+    assert (answer["engine"], answer["fallback_engine"], answer["fallback_model"]) == (
+        "groq",
+        "local",
+        "base",
+    )
+    assert answer["timing"] == "window"
+    assert answer["usage"] == {"requests": 4, "audio_seconds": 90.5, "cost": 0.00905}
+    assert [row["id"] for row in api.get("/api/jobs/?engine=groq").json()["results"]] == [str(job.pk)]
+    assert api.get("/api/job-history/stats/summary/").json()["by_engine"] == {"groq": 1}
 
 
 def test_moments_are_in_utc_wherever_the_reader_is(api, alice, new_job):
@@ -422,3 +451,22 @@ def test_it_says_which_engines_and_models_can_be_chosen(api, settings):
     assert (base["model"], tiny["model"]) == ("base", "tiny.en")
     assert "de" in base["can"]["languages"]
     assert (base["can"]["translates_to"], tiny["can"]["languages"]) == (["en"], ["en"])
+
+
+def test_it_says_of_a_speech_server_where_audio_goes_and_nothing_secret(api, settings):
+    settings.FALLBACK_ENGINE = "groq"
+    settings.PROVIDERS = {
+        "groq": Provider(
+            name="groq",
+            base_url="https://user:pass-word@speech.example.org/v1",
+            api_key="sk-secret",
+            models=("large", "turbo"),
+        )
+    }
+    answer = api.get("/api/engines/")
+    *built_in, groq = answer.json()
+    assert all(not engine["sends_audio_to"] and not engine["is_default_fallback"] for engine in built_in)
+    assert (groq["engine"], groq["is_default"], groq["is_default_fallback"]) == ("groq", False, True)
+    assert groq["sends_audio_to"] == "speech.example.org"
+    assert [model["model"] for model in groq["models"]] == ["large", "turbo"]
+    assert b"secret" not in answer.content and b"pass-word" not in answer.content

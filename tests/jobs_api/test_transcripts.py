@@ -30,6 +30,8 @@ def test_the_json_transcript_has_the_fields_of_the_contract(api, talk):
         "segments",
         "gaps",
         "word_counts",
+        "timing",
+        "engines",
     }
     assert transcript["id"] == str(talk.pk)
     assert transcript["text"] == "Good morning. And <you>? Fine."
@@ -69,10 +71,28 @@ def test_a_format_is_not_refused_because_of_the_accept_header(api, talk):
         assert answer.status_code == 200
 
 
-def test_a_transcript_costs_three_queries(api, talk, django_assert_num_queries):
-    for ending in ("json", "txt", "srt", "vtt"):
-        with django_assert_num_queries(3):  # the token, the job, its segments
-            api.get(f"/api/jobs/{talk.pk}/transcript.{ending}")
+def test_the_json_transcript_says_which_engines_did_it_and_how_fine_its_times_are(
+    api, alice, new_job, add_segments
+):
+    job = new_job(alice, engine="groq", model="turbo", timing="segments")
+    for number in range(4):
+        add_segments(job, (number * 60_000, "Yes.", ""), number=number)
+    job.chunktranscriptions.update(engine="groq", model="turbo")
+    job.chunktranscriptions.filter(number=2).update(engine="local", model="base")
+    # Nobody spoke in it, so no engine heard it.
+    job.chunktranscriptions.filter(number=3).update(speech_ms=0)
+    transcript = api.get(f"/api/jobs/{job.pk}/transcript.json").json()
+    assert transcript["timing"] == "segments"
+    assert transcript["engines"] == [
+        {"engine": "groq", "model": "turbo", "windows": 2},
+        {"engine": "local", "model": "base", "windows": 1},
+    ]
+
+
+@pytest.mark.parametrize(("ending", "queries"), [("json", 4), ("txt", 3), ("srt", 3), ("vtt", 3)])
+def test_a_transcript_costs_few_queries(api, talk, ending, queries, django_assert_num_queries):
+    with django_assert_num_queries(queries):  # the token, the job, its segments; as JSON also its engines
+        api.get(f"/api/jobs/{talk.pk}/transcript.{ending}")
 
 
 def test_silence_is_an_empty_transcript_and_not_an_error(api, alice, new_job):

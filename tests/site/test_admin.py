@@ -27,6 +27,7 @@ from jobs_app.models import (
     ChunkTranscription,
     JobStatus,
     JobStep,
+    ProviderState,
     Runner,
     Segment,
     StepKind,
@@ -35,7 +36,7 @@ from jobs_app.models import (
 from jobs_app.options import JobOptions
 from jobs_app.overview import overview
 from jobs_app.preparation import Preparation
-from sessions_app.models import AudioChunk, RecordingSession
+from sessions_app.models import AudioChunk, RecordingSession, ResumableUpload
 from speech.errors import EngineFailed, NoAudio
 from speech.types import DecodeReport, SpeechSegment, Transcription
 from speech.windows import Window
@@ -130,6 +131,10 @@ def rows(alice, bob, new_job):
     Runner.objects.create(name="host:1", workers=2, beat_at=timezone.now(), proven_at=timezone.now())
     Runner.objects.create(name="host:2", workers=1, beat_at=timezone.now(), proven_at=None, restarts=3)
     at = timezone.now()
+    done = RecordingSession.objects.first()
+    ResumableUpload.objects.create(owner=alice, length=5, session=done, metadata="filename dGFsay53YXY=")
+    ResumableUpload.objects.create(owner=bob, length=2**33)
+    ProviderState.objects.create(name="groq", failures=3, down_since=at, paused_until=at, last_error="Away.")
     for name, success in (("taken", True), ("broken", False)):
         apps.get_model("django_q", "Task").objects.create(
             id=name, name=name, func="jobs_app.tasks.work_once", started=at, stopped=at, success=success,
@@ -191,11 +196,13 @@ def test_every_table_is_reachable():
         "django_q.success",
         "jobs_app.chunktranscription",
         "jobs_app.jobstep",
+        "jobs_app.providerstate",
         "jobs_app.runner",
         "jobs_app.segment",
         "jobs_app.transcriptionjob",
         "sessions_app.audiochunk",
         "sessions_app.recordingsession",
+        "sessions_app.resumableupload",
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.services import ROOT
 from tests.settings import names
+from transcribe_site.provider_settings import FIELDS
 
 INFERENCE = ("ctranslate2", "onnxruntime", "faster_whisper")
 
@@ -49,6 +50,12 @@ def show(expression: str, data_dir: Path, **environment: str) -> str:
         ("LOG_LEVEL", "loud"),
         ("DATABASE_URL", "mysql://db/name"),
         ("DATABASE_URL", "postgres://db:port/name"),
+        ("ENGINES", "telepathy"),
+        ("ENGINES", "none"),
+        ("PROVIDERS", "local"),
+        ("PROVIDERS", "none"),
+        ("PROVIDERS", "Groq"),
+        ("PROVIDERS", "a b"),
     ],
 )
 def test_a_bad_value_stops_the_start_and_names_itself(name, value, tmp_path):
@@ -114,19 +121,30 @@ def test_the_deployment_check_finds_nothing_with_a_production_environment(tmp_pa
     assert done.returncode == 0, done.stderr
 
 
-def test_a_default_engine_that_is_not_among_the_engines_fails_the_check(tmp_path):
+def test_a_provider_can_be_all_there_is(tmp_path):
+    gpu = {"PROVIDER_GPU_BASE_URL": "http://127.0.0.1:9000/v1", "PROVIDER_GPU_MODELS": "large-v3"}
+    shown = show(
+        "settings.ENGINES, settings.DEFAULT_ENGINE", tmp_path, ENGINES="none", PROVIDERS="gpu", **gpu
+    )
+    assert shown == "[] gpu"
+
+
+def test_an_engine_that_is_not_offered_fails_the_check(tmp_path):
     done = python(
         "from django.core.management import call_command as c; import django; django.setup(); c('check')",
         tmp_path,
         SECRET_KEY="x",
         DEFAULT_ENGINE="telepathy",
+        FALLBACK_ENGINE="ouija",
     )
     assert done.returncode != 0
     assert "jobs_app.E003" in done.stderr
+    assert "jobs_app.E004" in done.stderr
 
 
 def test_every_setting_is_in_the_operations_manual_and_no_other():
     manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    listed = re.findall(r"^\| `([A-Z_]+)` \|", manual, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `([A-Z0-9_]+)` \|", manual, flags=re.MULTILINE)
     of_make_run = {"HOST", "PORT"}
-    assert sorted(listed) == sorted({*names(), *of_make_run})
+    of_a_provider = {f"OPENAI_{field}" for field in FIELDS}
+    assert sorted(listed) == sorted({*names(), *of_make_run, *of_a_provider})

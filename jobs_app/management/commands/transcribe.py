@@ -1,6 +1,9 @@
+import logging
 import sys
 import tempfile
+import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,13 +12,22 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from jobs_app.options import JobOptions, engine_settings, resolve_options, transcribe_options
+from jobs_app.options import (
+    NO_FALLBACK,
+    JobOptions,
+    capabilities_of,
+    engine_for,
+    resolve_options,
+    transcribe_options,
+)
 from speech.captions import FORMATS
-from speech.engines import capabilities, load_engine
+from speech.engines.base import Engine, Samples, TranscribeOptions
 from speech.errors import SpeechError
 from speech.plan import plan
-from speech.types import SpeechSegment
+from speech.types import SpeechSegment, Transcription
 from speech.working_copy import read_samples, write_working_copy
+
+logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
@@ -40,7 +52,8 @@ class Command(BaseCommand):
             raise CommandError(f"{source}: there is no such file")
         try:
             options = resolve_options(
-                **{name: given[name] for name in ("engine", "model", "language", "translate_to", "prompt")}
+                **{name: given[name] for name in ("engine", "model", "language", "translate_to", "prompt")},
+                fallback_engine=NO_FALLBACK,
             )
             segments = transcribe(source, options, show_progress=not given["quiet"])
         except SpeechError as e:
@@ -63,7 +76,7 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
     Raises:
         SpeechError: the file cannot be decoded, or the engine cannot do it.
     """
-    able = capabilities(options.engine, options.model)
+    able = capabilities_of(options.engine, options.model)
     with (
         tempfile.TemporaryDirectory(dir=settings.WORK_DIR) as folder,
         tqdm(
@@ -78,7 +91,7 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
         bar.reset(report.duration_ms)
         windows = plan(partial(read_samples, copy), report.duration_ms, able)
         bar.set_description("Transcribing")
-        engine = load_engine(options.engine, engine_settings(options.engine, options.model))
+        engine = engine_for(options.engine, options.model)
         segments: list[SpeechSegment] = []
         for window in windows:
             if window.speech_ms:
@@ -87,7 +100,24 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
                 def show(segment: SpeechSegment, start_ms: int = window.start_ms) -> None:
                     bar.update(max(0, start_ms + segment.end_ms - bar.n))
 
-                heard = engine.transcribe(samples, transcribe_options(options), on_segment=show)
+                heard = _hear(engine, samples, transcribe_options(options), show)
                 segments += [segment.shifted(window.start_ms) for segment in heard.segments]
             bar.update(window.end_ms - bar.n)
     return segments
+
+
+def _hear(
+    engine: Engine, samples: Samples, options: TranscribeOptions, on_segment: Callable[[SpeechSegment], None]
+) -> Transcription:
+    """One window, with as many tries as in a job: a server that is busy for a moment ends nothing."""
+    for attempt in range(1, settings.MAX_ATTEMPTS):
+        try:
+            return engine.transcribe(samples, options, on_segment=on_segment)
+        except SpeechError as e:
+            if e.permanent:
+                raise
+            wait_s = e.retry_after_s or settings.RETRY_BACKOFF_S * 2 ** (attempt - 1)
+            wait_s = min(wait_s, settings.RETRY_BACKOFF_MAX_S)
+            logger.warning("Trying again in %.0f s: %s", wait_s, e)
+            time.sleep(wait_s)
+    return engine.transcribe(samples, options, on_segment=on_segment)

@@ -1,0 +1,119 @@
+"""The speech servers that the environment names; docs/operations.md lists their settings.
+
+OPENAI_API_KEY or OPENAI_BASE_URL configures the one called "openai", with the prefix `OPENAI_`. Each further
+name in PROVIDERS has its settings under a prefix of its own: `groq` under `PROVIDER_GROQ_`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from django.core.exceptions import ImproperlyConfigured
+
+from speech.engines.providers import Provider
+from transcribe_site import env
+
+OPENAI = "openai"
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_MODELS = "whisper-1,gpt-transcribe,gpt-4o-transcribe,gpt-4o-mini-transcribe"
+BUILT_IN = ("local", "fake")
+FIELDS = (
+    "BASE_URL",
+    "API_KEY",
+    "MODELS",
+    "CONCURRENCY",
+    "REQUESTS_PER_MINUTE",
+    "PRICE_PER_MINUTE",
+    "TIMEOUT_S",
+    "MAX_REQUEST_MB",
+    "MAX_AUDIO_S",
+    "CONTAINER",
+    "WORD_TIMES",
+    "WINDOW_S",
+)
+"""What may stand behind a prefix."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_MIB = 1024 * 1024
+
+
+def prefix_of(name: str) -> str:
+    """What the names of a provider's settings begin with."""
+    return Provider(name=name, base_url="").setting
+
+
+def providers(names: list[str]) -> dict[str, Provider]:
+    """The providers of these names, and before them "openai" where it is configured.
+
+    Raises:
+        ImproperlyConfigured: a setting cannot be used; its name is said, a secret is not.
+    """
+    if env.text("OPENAI_API_KEY") or env.text("OPENAI_BASE_URL"):
+        names = [OPENAI, *names]
+    found: dict[str, Provider] = {}
+    for name in dict.fromkeys(names):
+        if name in (*BUILT_IN, "none"):
+            raise ImproperlyConfigured(f"PROVIDERS: {name} has a meaning of its own; take another name")
+        if not _NAME.fullmatch(name):
+            raise ImproperlyConfigured(
+                f"PROVIDERS: {name!r} must be made of at most 40 small letters, digits, - and _"
+            )
+        if twin := next((other for other in found if prefix_of(other) == prefix_of(name)), None):
+            raise ImproperlyConfigured(
+                f"PROVIDERS: {twin} and {name} would share the settings {prefix_of(name)}..."
+            )
+        found[name] = _provider(name)
+    return found
+
+
+def _provider(name: str) -> Provider:
+    prefix = prefix_of(name)
+    default_url = OPENAI_URL if name == OPENAI else ""
+    base_url = env.http_url(f"{prefix}BASE_URL", default_url)
+    if not base_url:
+        raise ImproperlyConfigured(f"{prefix}BASE_URL must be set, such as http://127.0.0.1:8001/v1")
+    at_openai = base_url == OPENAI_URL
+    api_key = env.text(f"{prefix}API_KEY")
+    if not api_key and at_openai:
+        raise ImproperlyConfigured(f"{prefix}API_KEY must be set: {OPENAI_URL} answers nobody without a key")
+    if not all("!" <= character <= "~" for character in api_key):
+        raise ImproperlyConfigured(f"{prefix}API_KEY must be one line of ASCII characters without spaces")
+    models = tuple(dict.fromkeys(env.items(f"{prefix}MODELS", OPENAI_MODELS if at_openai else "")))
+    if not models:
+        raise ImproperlyConfigured(
+            f"{prefix}MODELS must name the models of {base_url}, the default one first; "
+            "only OpenAI's own are known here"
+        )
+    if any(len(model) > 200 for model in models):
+        raise ImproperlyConfigured(f"{prefix}MODELS: a model's name has at most 200 characters")
+    request_mb = env.optional_number(f"{prefix}MAX_REQUEST_MB", at_least=1)
+    return Provider(
+        name=name,
+        base_url=base_url,
+        api_key=api_key,
+        models=models,
+        concurrency=env.number(f"{prefix}CONCURRENCY", 4, at_least=1, at_most=64),
+        requests_per_minute=env.number(f"{prefix}REQUESTS_PER_MINUTE", 0),
+        price_per_minute=env.decimal(f"{prefix}PRICE_PER_MINUTE", "0"),
+        timeout_s=env.number(f"{prefix}TIMEOUT_S", 300, at_least=1),
+        max_request_bytes=None if request_mb is None else request_mb * _MIB,
+        max_audio_s=env.optional_number(f"{prefix}MAX_AUDIO_S", at_least=10),
+        container=env.one_of(f"{prefix}CONTAINER", "", ("", "ogg", "mp3", "flac", "wav")) or None,
+        word_times=env.boolean(f"{prefix}WORD_TIMES", default=True)
+        if env.text(f"{prefix}WORD_TIMES")
+        else None,
+        window_s=_window(f"{prefix}WINDOW_S"),
+    )
+
+
+def _window(name: str) -> tuple[int, int] | None:
+    value = env.text(name)
+    if not value:
+        return None
+    written = re.fullmatch(r"(\d{1,4}) ?- ?(\d{1,4})", value)
+    shortest, longest = (int(written[1]), int(written[2])) if written else (0, 0)
+    if not 5 <= shortest < longest:
+        raise ImproperlyConfigured(
+            f"{name} must be two numbers of seconds such as 60-120, from 5 up, not {value!r}"
+        )
+    return shortest, longest
