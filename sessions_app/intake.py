@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
@@ -50,11 +50,15 @@ def store_upload(
     title: str = "",
     source: str,
     idempotency_key: str = "",
+    interactive_max_s: int = 0,
+    and_then: Callable[[TranscriptionJob], None] | None = None,
 ) -> TranscriptionJob:
     """Make a session with one chunk of an uploaded file and start its job.
 
-    `title` defaults to the file's name without its ending. With an `idempotency_key` that `owner` used
-    before for the same file and options, the job of that time is returned and nothing is stored.
+    `title` defaults to the file's name without its ending. A file of up to `interactive_max_s`, by its
+    header, comes before all others. With an `idempotency_key` that `owner` used before for the same file and
+    options, the job of that time is returned and nothing is stored. `and_then` is called in the transaction
+    of a new job.
 
     Raises:
         UploadRefused: the upload was cut off because it is too large or the disk is full.
@@ -92,7 +96,16 @@ def store_upload(
             size_bytes=upload.size,
             sha256=upload.sha256,
         )
-        return start_job(session, options, filename=filename, duration_ms=info.duration_ms)
+        started = start_job(
+            session,
+            options,
+            filename=filename,
+            duration_ms=info.duration_ms,
+            interactive=info.duration_ms is not None and info.duration_ms <= interactive_max_s * 1000,
+        )
+        if and_then is not None:
+            and_then(started)
+        return started
 
     job = None
     try:
@@ -138,21 +151,22 @@ def store_audio(session_id: uuid.UUID, number: int, upload: HashedUpload, info: 
             name = default_storage.save(name, upload)
             upload.close()
             if isinstance(default_storage, FileSystemStorage):
-                _sync_folders(Path(default_storage.path(name)))
+                folder = Path(default_storage.path(name)).parent
+                sync_folder(folder)
+                sync_folder(folder.parent)
     except BaseException:
         remove_audio([name])
         raise
     return name
 
 
-def _sync_folders(path: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A new name is on disk only when the folder that holds it is."""
-    for folder in (path.parent, path.parent.parent):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def delete_session(session: RecordingSession) -> None:

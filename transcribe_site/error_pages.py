@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import is_valid_path
 
 from jobs_app.api_errors import NOT_FOUND, TRY_AGAIN_AFTER_S, as_problem, body
+from sessions_app.openai_errors import openai_error
 
 API_PATHS = ("/api/", "/v1/")
 
@@ -48,11 +49,14 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    with_slash = f"{request.path_info}/"
-    if is_api(request) and is_valid_path(with_slash):
-        detail = f"There is nothing here. Send this to {with_slash} with the slash at its end."
-        return _answer(request, 404, "not_found", detail)
-    return _answer(request, 404, "not_found", NOT_FOUND)
+    if not is_api(request):
+        return _answer(request, 404, "not_found", NOT_FOUND)
+    if request.path_info.endswith("/"):
+        other, how = request.path_info.rstrip("/"), "without a slash"
+    else:
+        other, how = f"{request.path_info}/", "with the slash"
+    where = f"There is nothing here. Send this to {other} {how} at its end."
+    return _answer(request, 404, "not_found", where if is_valid_path(other) else NOT_FOUND)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -70,8 +74,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
-    if is_api(request):
-        response: HttpResponse = JsonResponse({"detail": detail, "code": code}, status=status)
+    if request.path.startswith("/v1/"):
+        response: HttpResponse = JsonResponse(openai_error(status, code, detail), status=status)
+    elif is_api(request):
+        response = JsonResponse({"detail": detail, "code": code}, status=status)
     else:
         template = {403: "403.html", 404: "404.html"}.get(status, "500.html")
         # Without the request there are no context processors: they ask the database, or what was refused.

@@ -10,8 +10,7 @@ import asyncio
 import json
 import logging
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections import defaultdict
 from html import escape
 from io import BytesIO
 from typing import IO, Any
@@ -25,7 +24,10 @@ from django.db import InterfaceError, OperationalError, close_old_connections
 from rest_framework.authtoken.models import Token
 
 from jobs_app.api_errors import TRY_AGAIN_AFTER_S, TryAgain
+from sessions_app import openai_wait
+from sessions_app.openai_errors import openai_error
 from sessions_app.session_store import SessionStore
+from sessions_app.tus_protocol import PART_TYPE, TUS_PATH, TUS_VERSION
 from sessions_app.upload_handler import (
     DISK_CHECK_BYTES,
     FileTooLarge,
@@ -33,18 +35,11 @@ from sessions_app.upload_handler import (
     check_disk,
     refuse_when_full,
 )
+from transcribe_site.streaming import Message, Receive, Scope, Send, StreamedBody, discard
 
 logger = logging.getLogger(__name__)
 
 WRITE_BYTES = 1024 * 1024
-
-LINGER_S = 10
-"""How long a client that was refused may go on sending before it is cut off."""
-
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 
 class BodyTooLarge(UploadRefused):
@@ -67,9 +62,20 @@ class DatabaseAway(UploadRefused):
 class LimitedHandler(ASGIHandler):
     """Django, with limits on bodies. A body that is refused is answered, never a 500."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._streamed: defaultdict[str, set[StreamedBody]] = defaultdict(set)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
+            return
+        if scope["path"].startswith(TUS_PATH):
+            # The view of this request shall find all that an earlier one has brought, though it was cut off.
+            for earlier in list(self._streamed.get(scope["path"], ())):
+                await earlier.stop()
+        if _is_streamed(scope):
+            await self._stream(scope, StreamedBody(receive, send))
             return
         try:
             body = _Body(scope, receive)
@@ -79,8 +85,28 @@ class LimitedHandler(ASGIHandler):
             # Only `read_body` lets it out, so nothing has been answered yet.
             await _answer(refused, scope, receive, send)
 
-    async def read_body(self, receive: Receive) -> IO[bytes]:
+    async def get_response_async(self, request: Any) -> Any:
+        # Outside of all middleware: one that is synchronous would hold a thread for as long as a job takes.
+        return await openai_wait.answered(request, super().get_response_async(request))
+
+    async def _stream(self, scope: Scope, body: StreamedBody) -> None:
+        """The view looks who sends, and how much, before it reads."""
+        path = scope["path"]
+        # The address to begin uploads at is the same for all of them.
+        together = self._streamed[path] if path != TUS_PATH else set()
+        together.add(body)
+        try:
+            await super().__call__(scope, body, body.answer)
+        finally:
+            body.finish()
+            together.remove(body)
+            if not together:
+                self._streamed.pop(path, None)
+
+    async def read_body(self, receive: Receive | StreamedBody) -> IO[bytes] | StreamedBody:
         """As Django's, but beside the uploads (/tmp may be memory), and with an answer for a full disk."""
+        if isinstance(receive, StreamedBody):
+            return receive
         body = tempfile.SpooledTemporaryFile(  # noqa: SIM115  Django closes it after the request
             max_size=settings.FILE_UPLOAD_MAX_MEMORY_SIZE, dir=settings.FILE_UPLOAD_TEMP_DIR
         )
@@ -104,9 +130,9 @@ class LimitedHandler(ASGIHandler):
             body.close()
             raise
 
-    def create_request(self, scope: Scope, body_file: IO[bytes]) -> Any:
+    def create_request(self, scope: Scope, body_file: IO[bytes] | StreamedBody) -> Any:
         # Django takes a body without a length (chunked) for an empty one. Now its length is known.
-        if _header(scope, b"content-length") is None:
+        if _header(scope, b"content-length") is None and not isinstance(body_file, StreamedBody):
             length = body_file.seek(0, 2)
             body_file.seek(0)
             scope["headers"] = [*scope["headers"], (b"content-length", str(length).encode())]
@@ -144,6 +170,8 @@ class _Body:
 
     async def receive(self) -> Message:
         message = await self._receive()
+        if message["type"] == "http.disconnect":
+            self._scope[openai_wait.CLIENT_GONE] = True
         self._read += len(message.get("body", b""))
         await self._check(self._read)
         if self._read >= self._next_disk_check:
@@ -159,6 +187,16 @@ class _Body:
             if not await sync_to_async(_signed_in)(self._scope):
                 raise SignInFirst
             self._signed_in = True
+
+
+def _is_streamed(scope: Scope) -> bool:
+    """Whether this is a part of a resumable upload."""
+    kind = (_header(scope, b"content-type") or b"").partition(b";")[0].strip().lower()
+    return (
+        kind == PART_TYPE.encode()
+        and scope["path"].startswith(TUS_PATH)
+        and _header(scope, b"content-length") != b"0"
+    )
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:
@@ -185,7 +223,10 @@ def _signed_in(scope: Scope) -> bool:
 
 
 async def _answer(refused: UploadRefused, scope: Scope, receive: Receive, send: Send) -> None:
-    if scope["path"].startswith(("/api/", "/v1/")):
+    if scope["path"].startswith("/v1/"):
+        error = openai_error(refused.status, refused.code, str(refused))
+        kind, text = b"application/json", json.dumps(error)
+    elif scope["path"].startswith("/api/"):
         kind, text = b"application/json", json.dumps({"detail": str(refused), "code": refused.code})
     else:
         kind, text = b"text/html; charset=utf-8", _PAGE.format(escape(str(refused)))
@@ -199,17 +240,12 @@ async def _answer(refused: UploadRefused, scope: Scope, receive: Receive, send: 
         headers.append((b"www-authenticate", b"Token"))
     if refused.status == 503:
         headers.append((b"retry-after", str(TRY_AGAIN_AFTER_S).encode()))
+    if scope["path"].startswith(TUS_PATH):
+        headers.append((b"tus-resumable", TUS_VERSION.encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    # A connection that is closed while the client still sends is reset, and the answer with it.
-    with suppress(TimeoutError):
-        await asyncio.wait_for(_discard(receive), LINGER_S)
+    await discard(receive)
     await send({"type": "http.response.body"})
-
-
-async def _discard(receive: Receive) -> None:
-    while (await receive()).get("more_body", False):
-        continue
 
 
 _PAGE = """<!doctype html>

@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("sessions_app.page_urls")),
     path("api/", include("sessions_app.api_urls")),
     path("api/", include("jobs_app.api_urls")),
+    path("v1/", include("sessions_app.openai_urls")),
     path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", DocsView.as_view(url_name="schema"), name="api-docs"),
     path("admin/", admin.site.urls),
