@@ -20,6 +20,7 @@ from rest_framework.authtoken.models import Token, TokenProxy
 from jobs_app.admin_filters import AudioLength
 from jobs_app.models import TranscriptionJob
 from jobs_app.read_only import (
+    NOTHING,
     ROWS_ON_DETAIL_PAGE,
     CountedDeletion,
     ReadOnlyAdmin,
@@ -29,8 +30,11 @@ from jobs_app.read_only import (
     count,
     length,
 )
+from sessions_app import tus
 from sessions_app.intake import delete_session
-from sessions_app.models import AudioChunk, RecordingSession, SessionState
+from sessions_app.models import AudioChunk, RecordingSession, ResumableUpload, SessionState
+from sessions_app.tus_files import part_path
+from sessions_app.tus_protocol import parse_metadata
 
 User = get_user_model()
 
@@ -185,6 +189,38 @@ class AudioChunkAdmin(ReadOnlyAdmin):
         return filesizeformat(chunk.size_bytes)
 
 
+@admin.register(ResumableUpload)
+class ResumableUploadAdmin(ReadOnlyAdmin):
+    list_display = ("filename", "owner", "size", "received", "created_at", "last_part_at", "recording")
+    list_filter = (("session", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("id", "owner__username")
+    search_help_text = "Owner or id"
+    ordering = ("-created_at",)
+    fields = ("id", *list_display)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        return super().get_queryset(request).select_related("owner", "session")
+
+    @admin.display(description="file name")
+    def filename(self, upload: ResumableUpload) -> str:
+        return parse_metadata(upload.metadata).get("filename") or str(upload.pk)
+
+    @admin.display(ordering="length")
+    def size(self, upload: ResumableUpload) -> str:
+        return filesizeformat(upload.length)
+
+    @admin.display()
+    def received(self, upload: ResumableUpload) -> str:
+        if upload.is_done:
+            return filesizeformat(upload.length)
+        part = part_path(upload.pk)
+        return filesizeformat(part.stat().st_size) if part.exists() else NOTHING
+
+    @admin.display()
+    def recording(self, upload: ResumableUpload) -> str:
+        return admin_link(upload.session, str(upload.session)) if upload.session else NOTHING
+
+
 # --- People ------------------------------------------------------------------------------------------
 
 admin.site.unregister([User, Group])
@@ -232,6 +268,8 @@ class OwnerAdmin(CountedDeletion, SturdyAdmin, UserAdmin):
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         for session in obj.recording_sessions.all():
             delete_session(session)
+        for upload in obj.resumable_uploads.all():
+            tus.remove(upload)
         obj.delete()
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:

@@ -3,6 +3,7 @@ from rest_framework.routers import SimpleRouter
 
 from sessions_app.api import SessionAudioView, SessionViewSet, UploadView
 from sessions_app.chunk_api import CacheView, ChunksView, FinishView, TextView
+from sessions_app.tus_api import TusUploadsView, TusUploadView
 from sessions_app.vocabulary_urls import api_urlpatterns as vocabulary
 
 router = SimpleRouter()
@@ -10,6 +11,8 @@ router.register("sessions", SessionViewSet, basename="session")
 
 urlpatterns = [
     path("uploads/", UploadView.as_view(), name="uploads"),
+    path("uploads/tus/", TusUploadsView.as_view(), name="tus-uploads"),
+    path("uploads/tus/<str:pk>/", TusUploadView.as_view(), name="tus-upload"),
     path("sessions/<str:pk>/audio/", SessionAudioView.as_view(), name="session-audio"),
     path("sessions/<str:pk>/chunks/", ChunksView.as_view(), name="session-chunks"),
     path("sessions/<str:pk>/finish/", FinishView.as_view(), name="session-finish"),

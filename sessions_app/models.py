@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -186,3 +187,50 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class ResumableUploadQuerySet(models.QuerySet["ResumableUpload"]):
+    def unfinished(self) -> ResumableUploadQuerySet:
+        return self.filter(session=None)
+
+
+class ResumableUpload(models.Model):
+    """A file that is sent in parts, by tus. What has come of it is a file of its own (`tus.part_path`).
+
+    With the last part `session` and `job` are made of it. The row stays for a while, for a client that has
+    not heard the answer.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="resumable_uploads"
+    )
+    length = models.PositiveBigIntegerField(help_text="Of the whole file, in bytes.")
+    metadata = models.TextField(blank=True, help_text="As it was sent: file name and options, in base64.")
+    created_at = models.DateTimeField(db_default=Now())
+    last_part_at = models.DateTimeField(db_default=Now())
+    session = models.ForeignKey(
+        RecordingSession, on_delete=models.CASCADE, related_name="+", null=True, blank=True
+    )
+    job = models.ForeignKey(
+        "jobs_app.TranscriptionJob", on_delete=models.SET_NULL, related_name="+", null=True, blank=True
+    )
+
+    objects = ResumableUploadQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # For the sweep, which looks for those that have expired.
+            models.Index(fields=["last_part_at"], name="resumable_upload_last_part"),
+        ]
+
+    def __str__(self) -> str:
+        return f"upload of {self.length} bytes"
+
+    @property
+    def is_done(self) -> bool:
+        return self.session_id is not None
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.last_part_at + timedelta(seconds=settings.UPLOAD_EXPIRES_S)

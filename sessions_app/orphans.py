@@ -1,4 +1,4 @@
-"""Removes what a crash left, audio without rows and parts of uploads, and idempotency keys of yesterday."""
+"""Removes what a crash left, audio without rows and parts of uploads, and what was kept for a while."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from sessions_app import tus_sweep
 from sessions_app.intake import AUDIO_FOLDER, remove_audio, remove_folder
 from sessions_app.models import AudioChunk, IdempotencyKey, RecordingSession
 from sessions_app.upload_handler import PART_PREFIX
@@ -36,6 +37,7 @@ def sweep() -> None:
     before = timezone.now() - timedelta(seconds=settings.ORPHAN_AFTER_S)
     remove_parts(before)
     remove_audio_without_rows(before)
+    tus_sweep.sweep()
     IdempotencyKey.objects.filter(created_at__lt=Now() - KEEP_KEYS).delete()
 
 

@@ -24,7 +24,7 @@ from jobs_app.models import TranscriptionJob
 from sessions_app.models import AudioChunk, RecordingSession
 from tests.sessions.conftest import sound
 from tests.sessions.test_upload_handler import no_file_larger_than
-from transcribe_site import limits
+from transcribe_site import limits, streaming
 from transcribe_site.asgi import application
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -203,7 +203,7 @@ def test_json_of_gigabytes_is_not_read_into_memory(send, token):
 
 
 def test_a_client_that_goes_on_sending_is_cut_off(port, monkeypatch):
-    monkeypatch.setattr(limits, "LINGER_S", 0.2)
+    monkeypatch.setattr(streaming, "LINGER_S", 0.2)
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connected:
         connected.sendall(
             f"POST /api/uploads/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: {FORM}\r\n"
