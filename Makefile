@@ -7,9 +7,12 @@ PYTHON := $(VENV)/bin/python
 PYTHON3 ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 UV := uv==0.13.8
+# Servers of other people that tests and benchmarks talk to. Their requirements do not fit together with ours.
+PEERS := open-asr-server faster-whisper-server
 
-.PHONY: help run dev setup setup-dev venv test lint format requirements migrations-check clean \
-	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks
+.PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check clean \
+	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
+	bench-openai bench-provider bench-tus
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | awk -F ':.* ## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -23,6 +26,8 @@ dev: setup-dev ## Start the site for development: DEBUG, reload; the workers sta
 setup: venv $(VENV)/.installed ## Make .venv and install what the site needs
 
 setup-dev: venv $(VENV)/.installed-dev ## The same, and what tests and checks need
+
+setup-peers: $(PEERS:%=.peers/%/.installed) ## Install the two servers of others that some tests talk to (1 GB)
 
 test: setup-dev ## The whole suite, on SQLite and on PostgreSQL (ARGS= goes to pytest)
 	@echo "== Tests on SQLite: all of them"
@@ -54,6 +59,10 @@ requirements: setup-dev ## Pin anew what pyproject.toml asks for (ARGS=--upgrade
 		pyproject.toml -o requirements.txt
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
 		--extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@for peer in $(PEERS); do \
+		$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
+			tests/peers/$$peer.in -o tests/peers/$$peer.txt || exit; \
+	done
 
 bench-overhead: setup-dev ## Time of a job, divided by the engine's own on the same file
 	@$(PYTHON) -m benchmarks.overhead $(ARGS)
@@ -73,8 +82,17 @@ bench-recording: setup-dev ## Recordings in chunks: time from stop to text, seam
 bench-chunks: setup-dev ## Time of a chunk's answer while 50 people record
 	@$(PYTHON) -m benchmarks.chunk_upload $(ARGS)
 
-clean: ## Remove .venv and caches, never var/ with its data
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+bench-openai: setup-dev setup-peers ## POST /v1/audio/transcriptions beside the engine alone and beside two peer servers
+	@$(PYTHON) -m benchmarks.openai_endpoint $(ARGS)
+
+bench-provider: setup-dev ## An hour through a provider that answers slowly, 1 request at a time and 4
+	@$(PYTHON) -m benchmarks.provider $(ARGS)
+
+bench-tus: setup-dev ## 1 GB by tus through a connection that is cut 20 times
+	@$(PYTHON) -m benchmarks.tus $(ARGS)
+
+clean: ## Remove .venv, .peers and caches, never var/ with its data
+	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -not -path './var/*' -prune -exec rm -rf {} +
 
 venv:
@@ -102,4 +120,10 @@ $(VENV)/.installed: requirements.txt | $(VENV)/.made
 $(VENV)/.installed-dev: requirements-dev.txt | $(VENV)/.made
 	@echo "Installing the requirements of tests and checks ..."
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.peers/%/.installed: tests/peers/%.txt | venv $(VENV)/.made
+	@echo "Installing $* ..."
+	@$(PYTHON) -m venv --clear .peers/$*
+	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,0 +1,184 @@
+"""What POST /v1/audio/transcriptions takes beside the engine alone, and gets done beside peer servers.
+
+python -m benchmarks.openai_endpoint [--models tiny.en base] [--requests 20] [--clients 8] [--load 48]
+                                     [--rounds 3]
+
+Overhead: one clip of 11 s, one client, an idle machine: the official client's call, from its beginning to
+the text. Right before each call the same engine, loaded in a process of its own with one thread as in a
+worker, transcribes the same samples; the overhead is the difference of the two. Sending, storing, decoding,
+the queue, the transcript and the answer are in it. Goal: at most 0.4 s.
+
+Throughput: `--clients` clients that each send the clip again as soon as they have an answer, `--load`
+requests in all, in turns to our server (two workers of one thread) and to the peers (`make setup-peers`),
+each as it was fastest here (PEERS). All run on this machine at the same time, and those that are not asked
+stand idle. All have the same model files, the same clip and the language given. Ours does more for each: it
+listens for voice first, and stores the recording and its transcript with word times. Goal: at least as many
+per second as the better peer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import multiprocessing
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+from faster_whisper import decode_audio
+from openai import OpenAI
+
+from benchmarks.latency import quantiles
+from benchmarks.recordings import FOLDER, manifest
+from benchmarks.server import MODELS, Server
+from speech.engines import load_engine
+from speech.engines.base import EngineSettings, TranscribeOptions
+from speech.engines.models import model_path
+from tests.peers.servers import KEY, PeerServer
+from tests.services import lacking
+
+CLIP = "en_jfk_11s.flac"
+LANGUAGE = "en"
+GOAL_OVERHEAD_S = 0.4
+
+# Threads and processes of each, tried with two cores: see the module's text.
+PEERS = {"open-asr-server": (2, 1), "faster-whisper-server": (1, 2)}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    label: str
+    url: str
+    key: str
+    model: str
+
+
+def engine_s(model: str) -> float:
+    """Seconds of the engine for the clip. For a process of its own, which keeps the model."""
+    engine = load_engine("local", EngineSettings(model=model, model_dir=model_path(model, MODELS), threads=1))
+    samples = decode_audio(str(FOLDER / CLIP))
+    start = time.perf_counter()
+    heard = engine.transcribe(samples, TranscribeOptions(language=LANGUAGE))
+    seconds = time.perf_counter() - start
+    assert heard.segments
+    return seconds
+
+
+def overhead(target: Target, requests: int) -> tuple[list[float], list[float]]:
+    """Seconds of the engine alone and of the call, in pairs."""
+    alone, called = [], []
+    content = (FOLDER / CLIP).read_bytes()
+    with (
+        ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+        OpenAI(base_url=target.url, api_key=target.key, max_retries=0, timeout=120) as client,
+    ):
+
+        def call() -> float:
+            start = time.perf_counter()
+            answer = client.audio.transcriptions.create(
+                file=(CLIP, content), model=target.model, language=LANGUAGE
+            )
+            assert answer.text
+            return time.perf_counter() - start
+
+        for _ in range(2):
+            # Loads what later calls find loaded: the model in both workers.
+            pool.submit(engine_s, target.model).result()
+            send(target, clients=4, requests=4)
+        for _ in range(requests):
+            alone.append(pool.submit(engine_s, target.model).result())
+            called.append(call())
+    return alone, called
+
+
+def send(target: Target, *, clients: int, requests: int) -> float:
+    """Seconds until all are answered."""
+    return asyncio.run(_send(target, clients, requests))
+
+
+async def _send(target: Target, clients: int, requests: int) -> float:
+    content = (FOLDER / CLIP).read_bytes()
+    left = iter(range(requests))
+    limits = httpx2.Limits(max_connections=clients)
+    async with httpx2.AsyncClient(timeout=600, limits=limits) as client:
+
+        async def one() -> None:
+            for _ in left:
+                answer = await client.post(
+                    f"{target.url}/audio/transcriptions",
+                    data={"model": target.model, "language": LANGUAGE},
+                    files={"file": (CLIP, content)},
+                    headers={"Authorization": f"Bearer {target.key}"},
+                )
+                assert "country" in answer.raise_for_status().json()["text"]
+
+        start = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(clients)))
+        return time.perf_counter() - start
+
+
+def throughput(targets: list[Target], clients: int, requests: int, rounds: int) -> dict[str, list[float]]:
+    """Requests per second, by label."""
+    for target in targets:
+        send(target, clients=clients, requests=clients)
+    rates: dict[str, list[float]] = {target.label: [] for target in targets}
+    for turn in range(rounds):
+        for target in targets if turn % 2 == 0 else reversed(targets):
+            rates[target.label].append(requests / send(target, clients=clients, requests=requests))
+    return rates
+
+
+def show_overhead(model: str, alone: list[float], called: list[float]) -> None:
+    print(f"\n{f'{model}, {len(called)} calls, milliseconds':44}{'median':>8}{'p95':>8}{'most':>8}")
+    print(f"{'engine alone':44}{quantiles(alone)}")
+    print(f"{'POST /v1/audio/transcriptions':44}{quantiles(called)}")
+    more = [b - a for a, b in zip(alone, called, strict=True)]
+    print(f"{f'overhead (goal {GOAL_OVERHEAD_S * 1000:.0f})':44}{quantiles(more)}", flush=True)
+
+
+def show_throughput(model: str, rates: dict[str, list[float]]) -> None:
+    ours, *_ = rates
+    print(f"\n{f'{model}, requests per second':44}{'median':>8}{'each round':>22}{'ours / this':>13}")
+    for label, measured in rates.items():
+        # Of the same round, since the machine's speed changes.
+        ratio = statistics.median(a / b for a, b in zip(rates[ours], measured, strict=True))
+        each = " ".join(f"{rate:.2f}" for rate in measured)
+        print(f"{label:44}{statistics.median(measured):8.2f}{each:>22}{ratio:13.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=["tiny.en", "base"])
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--load", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    manifest()
+    if why := lacking("peers"):
+        print(f"Without peers: {why}.")
+    for model in given.models:
+        with Server(workers=2, ENGINE_THREADS="1", LOCAL_MODEL=model) as server:
+            key = server.client.headers["Authorization"].split()[1]
+            ours = Target("this server, 2 workers of 1 thread", f"{server.url}/v1", key, model)
+            show_overhead(model, *overhead(ours, given.requests))
+            if why:
+                continue
+            with ExitStack() as running:
+                targets = [ours]
+                folder = str(Path(model_path(model, MODELS)).resolve())
+                for name, (threads, processes) in PEERS.items():
+                    peer = running.enter_context(
+                        PeerServer(name, folder, threads=threads, processes=processes)
+                    )
+                    label = f"{name}, {processes} x {threads} threads"
+                    targets.append(Target(label, peer.url, KEY, peer.model))
+                show_throughput(model, throughput(targets, given.clients, given.load, given.rounds))
+
+
+if __name__ == "__main__":
+    main()
