@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -21,6 +22,7 @@ from tests.services import PEERS
 START_WITHIN_S = 60
 # They finish what they do first; nobody waits for it here.
 STOP_WITHIN_S = 3
+INT8 = {"device": "cpu", "compute_type": "int8"}
 KEY = "the-key-of-the-peer-servers"
 
 
@@ -36,6 +38,7 @@ class PeerServer:
         self._port = _free_port()
         self.url = f"http://127.0.0.1:{self._port}/v1"
         self.model = f"faster-whisper:{model}" if name == "open-asr-server" else model
+        self._folder = tempfile.TemporaryDirectory(prefix="peer-")
         self._command = self._arguments(model, processes)
         self._environment = {
             **os.environ,
@@ -49,7 +52,12 @@ class PeerServer:
         at = ["--host", "127.0.0.1", "--port", str(self._port)]
         programs = PEERS / self.name / "bin"
         if self.name == "faster-whisper-server":
-            return [str(programs / self.name), model, *at, "--workers", str(processes)]
+            # It reads `model_name` instead of `model`, and takes it for whisper-1 when there is none. Without
+            # this file it computes with floats, which is slower.
+            served = {"name": "whisper-1", "path": model, "model_options": INT8}
+            config = Path(self._folder.name) / "models.yaml"
+            config.write_text(json.dumps({"models": [served]}))
+            return [str(programs / self.name), "--config", str(config), *at, "--workers", str(processes)]
         if processes == 1:
             return [str(programs / self.name), "serve", *at]
         # Its own command starts one process only.
@@ -64,8 +72,8 @@ class PeerServer:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            # Not in this folder, where it would find packages of ours.
-            cwd=tempfile.gettempdir(),
+            # Not in ours, where it would find packages of ours.
+            cwd=self._folder.name,
         )
         self.process = psutil.Process(self._process.pid)
         try:
@@ -102,6 +110,7 @@ class PeerServer:
             process.kill()
         self._process.wait()
         self._log.close()
+        self._folder.cleanup()
 
 
 def _free_port() -> int:
