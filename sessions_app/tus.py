@@ -15,10 +15,10 @@ import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import connection
+from django.contrib.auth.models import User
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
@@ -39,9 +39,6 @@ from sessions_app.upload_handler import (
     refuse_when_full,
 )
 from speech.errors import SpeechError
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 BLOCK_BYTES = 1024 * 1024
 
@@ -90,12 +87,15 @@ def create(owner: User, *, length: int, metadata: str) -> ResumableUpload:
     if length > settings.MAX_UPLOAD_BYTES:
         raise FileTooLarge
     check_disk(length)
-    if owner.resumable_uploads.unfinished().count() >= settings.TUS_MAX_UNFINISHED:
-        raise TooManyUnfinished
     upload = ResumableUpload(owner=owner, length=length, metadata=metadata)
-    # First the files, then the row: what a crash leaves is files that the sweep removes.
-    make_files(upload.pk)
-    upload.save(force_insert=True)
+    with transaction.atomic():
+        # Many that are begun at once are counted one after the other.
+        User.objects.select_for_update().get(pk=owner.pk)
+        if owner.resumable_uploads.unfinished().count() >= settings.TUS_MAX_UNFINISHED:
+            raise TooManyUnfinished
+        # First the files, then the row: what a crash leaves is files that the sweep removes.
+        make_files(upload.pk)
+        upload.save(force_insert=True)
     upload.refresh_from_db(fields=["created_at", "last_part_at"])
     return upload
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.db.models.functions import Now
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
@@ -32,6 +33,11 @@ def sweep() -> None:
             _end_or_expire(upload, before)
         except (UploadRefused, SpeechError, ValidationError) as error:
             logger.warning("%s: could not be ended: %s", upload.pk, error)
+        except DatabaseError:
+            raise
+        except Exception:
+            # A bug that one file meets must not keep the others from their end.
+            logger.exception("%s could not be ended", upload.pk)
     # Their files have become the audio of recordings.
     ResumableUpload.objects.filter(last_part_at__lt=before, session__isnull=False).delete()
     _remove_files_without_upload(before)
@@ -54,7 +60,8 @@ def _end_or_expire(upload: ResumableUpload, before: datetime) -> None:
 
 def _remove_files_without_upload(before: datetime) -> None:
     for file in folder().glob("*"):
-        with suppress(FileNotFoundError):  # its upload ended just now
+        # Its upload ended just now; or it is none of ours, as the .nfs files of a network file system.
+        with suppress(FileNotFoundError, ValueError):
             if file.stat().st_mtime >= before.timestamp():
                 continue
             if not ResumableUpload.objects.unfinished().filter(pk=uuid.UUID(file.stem)).exists():

@@ -244,7 +244,7 @@ async def _answer(refused: UploadRefused, scope: Scope, receive: Receive, send: 
         headers.append((b"tus-resumable", TUS_VERSION.encode()))
     await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
-    await discard(receive)
+    await discard(receive, refused.status)
     await send({"type": "http.response.body"})
 
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from contextvars import copy_context
+from http import HTTPStatus
 from typing import Any
 
 Scope = dict[str, Any]
@@ -22,6 +23,9 @@ Send = Callable[[Message], Awaitable[None]]
 
 LINGER_S = 10
 """How long a client that was answered may go on sending before it is cut off."""
+
+LINGER_AFTER_CONFLICT_S = 2
+"""As LINGER_S, after 409: whether the client hears it or not, it asks for the offset and sends again."""
 
 SILENT_S = 60
 """A client that sends nothing for so long is gone, although its connection was never closed."""
@@ -52,6 +56,7 @@ class StreamedBody:
         self._coming: asyncio.Future[Message] | None = None
         self._stop_at = math.inf
         self._answered: asyncio.Future[None] = self._loop.create_future()
+        self._status = 0
 
     # --- For the view, in its thread ---------------------------------------------------------------
 
@@ -110,21 +115,23 @@ class StreamedBody:
         self.finish()
         if not self._ended and message["type"] == "http.response.start":
             message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
+            self._status = message["status"]
         if self._ended or message["type"] != "http.response.body" or message.get("more_body", False):
             await self._send(message)
             return
         await self._send({**message, "more_body": True})
-        await discard(self._receive)
+        await discard(self._receive, self._status)
         await self._send({"type": "http.response.body"})
 
 
-async def discard(receive: Receive) -> None:
-    """Read what the client still sends.
+async def discard(receive: Receive, status: int) -> None:
+    """Read for a while what a client still sends that was answered with `status`.
 
     A connection that is closed while it does so is reset, and the answer with it.
     """
+    linger_s = LINGER_AFTER_CONFLICT_S if status == HTTPStatus.CONFLICT else LINGER_S
     with suppress(TimeoutError):
-        await asyncio.wait_for(_read_on(receive), LINGER_S)
+        await asyncio.wait_for(_read_on(receive), linger_s)
 
 
 async def _read_on(receive: Receive) -> None:

@@ -52,7 +52,8 @@ function begin() {
     if (!event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     drop.classList.remove("drop-over");
-    add(event.dataTransfer.files);
+    const entries = Array.from(event.dataTransfer.items, (item) => item.webkitGetAsEntry());
+    add(event.dataTransfer.files, busy(), new Set(entries.filter((entry) => entry?.isDirectory).map(({ name }) => name)));
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -71,12 +72,12 @@ function begin() {
 
 // --- The files -----------------------------------------------------------------------------------
 
-// `atOnce`: without waiting for the button.
-async function add(files, atOnce = busy()) {
-  await Promise.all(Array.from(files, (file) => addOne(file, atOnce)));
+// `atOnce`: without waiting for the button. `folders`: the names of those that are none, but look like files here.
+async function add(files, atOnce = busy(), folders = new Set()) {
+  await Promise.all(Array.from(files, (file) => addOne(file, atOnce, folders.has(file.name))));
 }
 
-async function addOne(file, atOnce) {
+async function addOne(file, atOnce, isFolder) {
   const row = template.content.firstElementChild.cloneNode(true);
   const upload = new Upload(file, site, kept);
   const item = { upload, row };
@@ -91,7 +92,9 @@ async function addOne(file, atOnce) {
   list.append(row);
   items.push(item);
   upload.onChange = () => changed(item);
-  if (file.size > maxBytes) {
+  if (isFolder) {
+    upload.set("refused", "This is a folder. Choose the files in it.");
+  } else if (file.size > maxBytes) {
     upload.set("refused", `This file is larger than ${sizeOf(maxBytes)}. Send the sound alone, or split the recording.`);
   } else if (file.size === 0) {
     upload.set("refused", "This file is empty.");
@@ -233,6 +236,8 @@ function noteOf(upload) {
     case "waiting":
       if (upload.kind === "login") return `${upload.why} ${LOG_IN}`;
       return `${upload.why} Trying again in ${inWords(upload.againAt - Date.now())}.`;
+    case "cancelling":
+      return "Cancelling …";
     case "paused":
       return `Paused at ${percent(upload)} %`;
     case "done":

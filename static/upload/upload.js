@@ -16,8 +16,8 @@ const SPEED_OVER_MS = 8000;
 
 export class Upload {
   // `site`: {endpoint, who, user}; `kept`: what this browser remembers.
-  // state: chosen, queued, sending, waiting (then `why`, `kind` and `againAt`), paused, done (then `job`), failed (trying
-  // again helps) or refused; `why` is a sentence.
+  // state: chosen, queued, sending, waiting (then `why`, `kind` and `againAt`), paused, cancelling, done (then `job`), failed
+  // (trying again helps) or refused; `why` is a sentence.
   constructor(file, site, kept) {
     Object.assign(this, { file, site, kept, state: "chosen", why: "", kind: "", job: null });
     this.sent = 0;
@@ -170,7 +170,10 @@ export class Upload {
   }
 
   async cancel() {
+    if (this.state === "cancelling") return;
     this.stop();
+    // While the server is being told, nothing may begin it again.
+    this.set("cancelling");
     const { entry } = this;
     this.entry = null;
     this.sent = 0;

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.conf import settings
 from django.db import connection
 from rest_framework.authtoken.models import Token
 
@@ -299,6 +300,16 @@ def test_two_requests_with_the_last_part_make_one_job(web, sender_of):
     if sender.offset() < sender.size:
         assert sender.send_rest(sender.offset())[0] == 204
     sender.assert_stored_once()
+
+
+def test_many_beginnings_at_once_are_no_more_than_are_allowed(web, alice, tmp_path):
+    sender = Sender([web.port], Token.objects.create(user=alice).key, tmp_path)
+    allowed = settings.TUS_MAX_UNFINISHED
+    with ThreadPoolExecutor(2 * allowed) as pool:
+        begun = [pool.submit(sender.ask, "POST", UPLOADS, Upload_Length=5) for _ in range(2 * allowed)]
+    statuses = [each.result().status for each in begun]
+    assert sorted(statuses) == [201] * allowed + [422] * allowed
+    assert ResumableUpload.objects.count() == allowed
 
 
 def test_two_web_processes_do_not_write_the_same_byte_twice(start_web, sender_of):

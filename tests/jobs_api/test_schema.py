@@ -29,6 +29,8 @@ def test_the_document_is_valid_and_has_every_path(schema):
         "/api/job-history/{id}/",
         "/api/job-history/stats/summary/",
         "/api/uploads/",
+        "/api/uploads/tus/",
+        "/api/uploads/tus/{id}/",
         "/api/sessions/",
         "/api/sessions/{id}/",
         *(f"/api/sessions/{{id}}/{verb}/" for verb in ("chunks", "finish", "cache", "text", "jobs", "audio")),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from http.client import HTTPResponse
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 from django.test import Client
@@ -12,6 +14,7 @@ from rest_framework.authtoken.models import Token
 from sessions_app import tus
 from sessions_app.models import AudioChunk
 from sessions_app.tus_files import part_path
+from tests.sessions.conftest import sound
 from tests.sessions.test_limits import _becomes_true, chunked, port  # noqa: F401  a fixture
 from transcribe_site import streaming
 
@@ -77,6 +80,48 @@ def test_the_connection_is_kept_after_a_whole_part(connect, wav, upload):
     answer = answer_on(connected)
     assert answer.status == 204
     assert "Connection" not in answer.headers
+
+
+def test_the_requests_after_a_part_on_its_connection_leave_no_thread(port, alice, token, storage):  # noqa: F811
+    """The server reads the next requests in the context in which it was last asked for the body."""
+    content = sound(20)
+    upload = tus.create(alice, length=len(content), metadata="")
+    url, headers = f"/api/uploads/tus/{upload.pk}/", {"Authorization": token, "Tus-Resumable": "1.0.0"}
+    part = {"Content-Type": PART, "Upload-Offset": "0", "Content-Length": str(MIB // 2)}
+
+    def body() -> Iterator[bytes]:
+        # More than the server holds without being asked for it, and then less.
+        yield content[: MIB // 2 - 10]
+        assert _becomes_true(lambda: part_path(upload.pk).stat().st_size == MIB // 2 - 10)
+        yield content[MIB // 2 - 10 : MIB // 2]
+
+    threads = threading.active_count()
+    connected = HTTPConnection("127.0.0.1", port, timeout=20)
+    connected.request("PATCH", url, body(), headers | part)
+    assert _answered(connected) == 204
+    before = connected.sock
+    for method, path in (("HEAD", url), ("OPTIONS", url), ("GET", "/login/")):
+        connected.request(method, path, headers=headers)
+        assert _answered(connected) in (200, 204)
+    assert connected.sock is before
+    # In the context of the part, which is over, they would have one for themselves that nobody ends.
+    assert _becomes_true(lambda: threading.active_count() == threads)
+    connected.close()
+
+
+def _answered(connected: HTTPConnection) -> int:
+    response = connected.getresponse()
+    response.read()
+    return response.status
+
+
+def test_who_sends_from_a_wrong_offset_is_cut_off_soon(connect, wav, monkeypatch):
+    monkeypatch.setattr(streaming, "LINGER_AFTER_CONFLICT_S", 0.1)
+    connected = connect(Content_Length=len(wav), Upload_Offset=7)
+    # Without a byte of the part: LINGER_S would be longer than the socket waits.
+    connected.settimeout(streaming.LINGER_S / 2)
+    assert answer_on(connected).status == 409
+    assert connected.recv(1) == b""
 
 
 def test_who_falls_silent_is_given_up(connect, wav, upload, monkeypatch):
