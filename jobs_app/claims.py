@@ -1,7 +1,7 @@
 """Which unit of work a worker gets, and the one UPDATE that gives it.
 
 Order: interactive before batch and high priority before low (both in `rank`), then the owner who has the
-fewest units running, then the oldest job. One person's 500 uploads do not hold up everyone else.
+fewest units of the kind running, then the oldest job. One person's 500 uploads do not hold up everyone else.
 
 Windows of providers are `remote`. They wait for other slots than everything else, so each kind is ordered by
 itself; those of a provider that has no slot free are left out.
@@ -62,7 +62,7 @@ def anything_claimable(*, remote: bool = False, within_s: float = 0) -> bool:
 def claim(*, remote: bool = False) -> LeasedWork | None:
     """Take the best unit of work there is. None: there is none."""
     for _ in range(TRIES):
-        for model, pk in _candidates(claimable_work(remote=remote)):
+        for model, pk in _candidates(claimable_work(remote=remote), remote=remote):
             if work := _take_slot(pk) if remote else _take(model, pk):
                 return work
         # Others took them all. There may be more.
@@ -71,7 +71,16 @@ def claim(*, remote: bool = False) -> LeasedWork | None:
     return None
 
 
-def _candidates(claimable: list[QuerySet[LeasedWork]]) -> list[tuple[type[LeasedWork], int]]:
+def _running(*, remote: bool) -> list[QuerySet[LeasedWork]]:
+    """What takes the places that work of this kind waits for."""
+    windows = ChunkTranscription._default_manager.filter(status=WorkStatus.RUNNING)
+    far = list(settings.PROVIDERS)
+    if remote:
+        return [windows.filter(engine__in=far)]
+    return [JobStep._default_manager.filter(status=WorkStatus.RUNNING), windows.exclude(engine__in=far)]
+
+
+def _candidates(claimable: list[QuerySet[LeasedWork]], *, remote: bool) -> list[tuple[type[LeasedWork], int]]:
     """The next rows to try, best first."""
     best = [work.aggregate(best=Min("rank"))["best"] for work in claimable]
     if all(b is None for b in best):
@@ -79,11 +88,8 @@ def _candidates(claimable: list[QuerySet[LeasedWork]]) -> list[tuple[type[Leased
     best_rank = min(b for b in best if b is not None)
 
     running: Counter[int] = Counter()
-    for model in WORK_MODELS:
-        counts = (
-            model._default_manager.filter(status=WorkStatus.RUNNING).values("owner").annotate(n=Count("pk"))
-        )
-        for row in counts.order_by():
+    for work in _running(remote=remote):
+        for row in work.values("owner").annotate(n=Count("pk")).order_by():
             running[row["owner"]] += row["n"]
     waiting: set[int] = set()
     for work in claimable:

@@ -85,7 +85,7 @@ def try_model(engine: str, model: str) -> Trial:
         began = time.monotonic()
         heard = loaded.transcribe(_hello(), TranscribeOptions())
     except SpeechError as e:
-        return Trial(seconds=time.monotonic() - began, code=e.code, error=str(e))
+        return Trial(seconds=time.monotonic() - began, code=e.code, error=e.why)
     text = " ".join(segment.text.strip() for segment in heard.segments)
     return Trial(seconds=time.monotonic() - began, heard=text, timing=heard.timing if text else "")
 

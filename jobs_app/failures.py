@@ -28,7 +28,7 @@ from jobs_app.models import (
     WorkStatus,
 )
 from jobs_app.options import engine_names
-from speech.errors import ProviderUnavailable, SpeechError
+from speech.errors import SpeechError
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +60,18 @@ def _settle(job: TranscriptionJob, work: LeasedWork, error: SpeechError, **still
             work, WorkStatus.WAITING, still=still, not_before=Now() + _wait(work, error), **columns
         )
     elif window is not None and fallback:
-        columns |= {"not_before": Now(), **_fallen_back(job, f"{window.engine}: {error}")}
+        columns |= {"not_before": Now(), **_fallen_back(job, f"{window.engine}: {error.why}")}
         released = release(work, WorkStatus.WAITING, still=still, **columns)
         if released:
             logger.warning("%s goes to its fallback %s: %s", work, job.fallback_engine, error)
             queue.wake_on_commit()
     else:
+        columns["error"] = _last_word(error, window)
         released = release(work, WorkStatus.FAILED, still=still, **columns)
         if released:
-            _give_up(job, work, error)
+            _give_up(job, work, error, columns["error"])
     if window is not None and released:
-        usage.add(window, error.requests, answered=False)
+        usage.add(window, error.requests)
     return released
 
 
@@ -79,7 +80,17 @@ def _wait(work: LeasedWork, error: SpeechError) -> timedelta:
     return max(backoff(work.attempt), timedelta(seconds=asked_s))
 
 
-def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError) -> None:
+def _last_word(error: SpeechError, window: ChunkTranscription | None) -> str:
+    """What is said of work that is not tried again; of a window, why its first engine did not do it, too."""
+    said = error.why
+    if said != str(error):
+        said += " Press Retry, or choose another engine."
+    if window is not None and window.fallback_reason:
+        said += f" Before that, {window.fallback_reason}"
+    return said
+
+
+def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError, said: str) -> None:
     """`work` has failed for good. A step takes its job with it; other windows are done first.
 
     Unless they would fail in the same way.
@@ -87,7 +98,7 @@ def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError) -> Non
     if not error.permanent and not isinstance(work, JobStep):
         close_if_complete(job, owner_id=work.owner_id)
     elif job.status in JOB_ACTIVE:
-        end_job(job, JobStatus.FAILED, error_code=error.code, error=str(error))
+        end_job(job, JobStatus.FAILED, error_code=error.code, error=said)
 
 
 def _may_fall_back(job: TranscriptionJob, window: ChunkTranscription) -> bool:
@@ -117,8 +128,8 @@ def avoid_what_is_down() -> int:
     usable = [name for name in engine_names() if name not in away]
     jobs = TranscriptionJob.objects.filter(fallback_engine__in=usable)
     for job in jobs.filter(pk__in=waiting.values("job")):
-        for engine in away:
-            why = f"{engine}: {ProviderUnavailable.message}"
+        for engine, error in away.items():
+            why = f"{engine}: {error}"
             windows = ChunkTranscription.objects.filter(status=WorkStatus.WAITING, engine=engine, job=job)
             n = windows.update(not_before=Now(), **_fallen_back(job, why))
             if n:

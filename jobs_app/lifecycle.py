@@ -275,7 +275,7 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
         error="",
     ):
         return False
-    usage.add(window, result.requests, answered=True)
+    usage.add(window, result.requests, audio_ms=result.audio_ms)
     window.segments.all().delete()
     Segment.objects.bulk_create(
         Segment(

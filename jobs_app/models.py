@@ -93,7 +93,8 @@ class TranscriptionJob(models.Model):
     fallback_model = models.CharField(max_length=200, blank=True)
     priority = models.CharField(max_length=6, choices=JobPriority.choices, default=JobPriority.NORMAL)
     interactive = models.BooleanField(
-        default=False, help_text="Started while its session was being recorded: comes before all others."
+        default=False,
+        help_text="Somebody waits for it while it is recorded or sent: comes before all others.",
     )
 
     status = models.CharField(max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
@@ -157,6 +158,8 @@ class TranscriptionJob(models.Model):
             # For the newest job of a session and the history.
             models.Index(fields=["session", "-created_at"], name="job_session_newest"),
             models.Index(fields=["status", "-created_at"], name="job_status_newest"),
+            # For the lists of all jobs, which staff see.
+            models.Index(fields=["-created_at", "-id"], name="job_newest"),
         ]
 
     def __str__(self) -> str:
@@ -302,6 +305,7 @@ class ProviderState(models.Model):
 
     name = models.CharField(max_length=40, unique=True)
     failures = models.PositiveIntegerField(default=0, help_text="Outages in a row.")
+    requests = models.PositiveBigIntegerField(default=0, help_text="Sent to it so far, failed ones too.")
     down_since = models.DateTimeField(null=True, blank=True)
     paused_until = models.DateTimeField(null=True, blank=True)
     next_request_at = models.DateTimeField(

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
 from jobs_app.models import ChunkTranscription, ProviderState, WorkStatus
@@ -43,10 +43,10 @@ def admitting(*, within_s: float = 0) -> list[str]:
     ]
 
 
-def down() -> list[str]:
-    """The providers whose circuit breaker is open."""
+def down() -> dict[str, str]:
+    """The providers whose circuit breaker is open, each with its last error."""
     states = ProviderState.objects.filter(name__in=settings.PROVIDERS, down_since__isnull=False)
-    return list(states.values_list("name", flat=True))
+    return dict(states.values_list("name", "last_error"))
 
 
 def admit(name: str) -> bool:
@@ -123,7 +123,8 @@ def note_failure(name: str, error: SpeechError) -> None:
                 state.down_since = state.down_since or now
                 pause_s = max(pause_s, _pause_s(max(beyond, 0)))
         state.paused_until = max(state.paused_until or now, now + timedelta(seconds=pause_s))
-        state.last_error_code, state.last_error, state.last_error_at = error.code, str(error), now
+        state.last_error_code, state.last_error, state.last_error_at = error.code, error.why, now
+        # Under its lock, so nothing of another worker is lost.
         state.save()
     if was_down is None and state.down_since is not None:
         logger.warning(
@@ -131,12 +132,16 @@ def note_failure(name: str, error: SpeechError) -> None:
         )
 
 
+@transaction.atomic
 def note_requests(name: str, requests: int) -> None:
-    """A window took more than the one request that its place in the rate is for."""
+    """Count what was sent for a window. Its place in the rate is for one request; further ones take more."""
     provider = settings.PROVIDERS.get(name)
-    if provider is not None and provider.requests_per_minute and requests > 1:
-        with transaction.atomic():
-            _space_out(_locked(name), provider, requests=requests - 1)
+    if provider is None or not requests:
+        return
+    state = _locked(name)
+    ProviderState.objects.filter(name=name).update(requests=F("requests") + requests)
+    if requests > 1:
+        _space_out(state, provider, requests=requests - 1)
 
 
 def excuses(window: ChunkTranscription, error: SpeechError) -> bool:

@@ -13,15 +13,14 @@ from jobs_app.models import ChunkTranscription, TranscriptionJob, WorkStatus
 MS_PER_MINUTE = 60_000
 
 
-def add(window: ChunkTranscription, requests: int, *, answered: bool) -> None:
-    """Count requests that were sent for `window`; `answered`: its audio too, at the provider's price.
+def add(window: ChunkTranscription, requests: int, *, audio_ms: int = 0) -> None:
+    """Count requests that were sent for `window`, and how much audio was answered, at the provider's price.
 
     To be called in the transaction that stores what came of them, under the job's lock.
     """
     provider = settings.PROVIDERS.get(window.engine)
     if provider is None or not requests:
         return
-    audio_ms = window.duration_ms if answered else 0
     cost = (provider.price_per_minute * audio_ms / MS_PER_MINUTE).quantize(Decimal("0.000001"))
     ChunkTranscription.objects.filter(pk=window.pk).update(requests=F("requests") + requests)
     TranscriptionJob.objects.filter(pk=window.job_id).update(
@@ -32,7 +31,7 @@ def add(window: ChunkTranscription, requests: int, *, answered: bool) -> None:
 
 
 @transaction.atomic
-def add_of_lost_run(window: ChunkTranscription, requests: int, *, answered: bool) -> None:
+def add_of_lost_run(window: ChunkTranscription, requests: int, *, audio_ms: int = 0) -> None:
     """Count what was sent by a run that may store nothing else, because its work was taken away."""
     if not TranscriptionJob.objects.select_for_update().filter(pk=window.job_id).exists():
         return
@@ -41,4 +40,4 @@ def add_of_lost_run(window: ChunkTranscription, requests: int, *, answered: bool
         pk=window.pk, status=WorkStatus.DONE, attempt=window.attempt, engine=window.engine
     )
     if not stored.exists():
-        add(window, requests, answered=answered)
+        add(window, requests, audio_ms=audio_ms)

@@ -76,7 +76,7 @@ def _do(work: LeasedWork, guard: Guard) -> None:
             result = _transcribe(work, guard)
             _persist(guard, lambda: _note_answer(work, result.requests))
             if not _persist(guard, lambda: lifecycle.finish_window(work, result)):
-                usage.add_of_lost_run(work, result.requests, answered=True)
+                usage.add_of_lost_run(work, result.requests, audio_ms=result.audio_ms)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
             _prepare(work, guard)
         elif isinstance(work, JobStep) and work.kind == StepKind.JOIN:
@@ -91,7 +91,8 @@ def _do(work: LeasedWork, guard: Guard) -> None:
         if isinstance(work, ChunkTranscription):
             window = work
             _persist(guard, lambda: _note_answer(window, error.requests, error))
-        _persist(guard, lambda: failures.settle(work, error))
+        if not _persist(guard, lambda: failures.settle(work, error)) and isinstance(work, ChunkTranscription):
+            usage.add_of_lost_run(work, error.requests)
     except Exception as e:
         # A bug of ours, or a library's. It counts as an attempt, so that it cannot go round for ever.
         logger.exception("%s, attempt %s", work, work.attempt)
@@ -122,7 +123,8 @@ def _prepare(step: JobStep, guard: Guard) -> None:
 def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
     engine = engine_for(window.engine, window.model)
     samples = _sound(window, guard).read(window.start_ms, window.end_ms, on_progress=lambda: guard.advance(0))
-    sent = answered = False
+    remote = window.engine in settings.PROVIDERS
+    sent = False
 
     def wait() -> None:
         nonlocal sent
@@ -130,18 +132,18 @@ def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:
         guard.advance(0)
 
     def hear(segment: SpeechSegment) -> None:
-        nonlocal sent, answered
-        sent = answered = True
-        guard.advance(segment.end_ms)
+        if not remote:
+            guard.advance(segment.end_ms)
 
-    if window.engine in settings.PROVIDERS:
+    if remote:
         # The answer may take minutes, and others need the connection.
         connection.close()
     try:
         heard = engine.transcribe(samples, transcribe_options(window.job), on_segment=hear, on_wait=wait)
     except LeaseLost:
         if sent:
-            usage.add_of_lost_run(window, 1, answered=answered)
+            providers.note_requests(window.engine, 1)
+            usage.add_of_lost_run(window, 1)
         raise
     return replace(heard, segments=tuple(segment.shifted(window.start_ms) for segment in heard.segments))
 
@@ -150,10 +152,11 @@ def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError |
     """Tell the provider's other users how it is; before the window is released, and its slot with it."""
     if window.engine in settings.PROVIDERS:
         providers.note_requests(window.engine, requests)
-        if error is None:
-            providers.note_success(window.engine)
-        else:
+        if error is not None:
             providers.note_failure(window.engine, error)
+        elif requests:
+            # A window in which nobody speaks asks for nothing, and proves nothing.
+            providers.note_success(window.engine)
 
 
 def _finish(step: JobStep, guard: Guard) -> None:

@@ -8,6 +8,9 @@ Any other exception that leaves `speech` is a bug.
 
 from __future__ import annotations
 
+AGAIN = " It is tried again by itself."
+"""At the end of what is said of an error that may pass."""
+
 
 class SpeechError(Exception):
     """Base class. `str(error)` is a sentence for people that names the remedy."""
@@ -22,6 +25,11 @@ class SpeechError(Exception):
     def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
         super().__init__(message or self.message)
         self.retry_after_s = retry_after_s
+
+    @property
+    def why(self) -> str:
+        """`str(error)` for where nobody tries again."""
+        return str(self).replace(AGAIN, "")
 
 
 class UnreadableAudio(SpeechError):
@@ -74,7 +82,7 @@ class EngineFailed(SpeechError):
     """The engine gave up on this audio this time."""
 
     code = "engine_failed"
-    message = "The speech engine failed. It is tried again by itself."
+    message = f"The speech engine failed.{AGAIN}"
 
 
 class ProviderBusy(SpeechError):
@@ -82,7 +90,7 @@ class ProviderBusy(SpeechError):
 
     code = "provider_busy"
     outage = True
-    message = "The provider has too many requests just now. It is tried again by itself."
+    message = f"The provider has too many requests just now.{AGAIN}"
 
 
 class ProviderUnavailable(SpeechError):
@@ -90,14 +98,14 @@ class ProviderUnavailable(SpeechError):
 
     code = "provider_unavailable"
     outage = True
-    message = "The provider could not be reached. It is tried again by itself."
+    message = f"The provider could not be reached.{AGAIN}"
 
 
 class ProviderFailed(SpeechError):
     """The provider failed at this request, or answered what is no transcript."""
 
     code = "provider_failed"
-    message = "The provider failed. It is tried again by itself."
+    message = f"The provider failed.{AGAIN}"
 
 
 class ProviderRefused(SpeechError):

@@ -77,7 +77,7 @@ class SpeechSegment:
 class Transcription:
     """What an engine heard in one window. Without speech: no segments, language '', no timing.
 
-    `requests`: how many were sent to a provider for it.
+    `requests`: how many were sent to a provider for it, the answered one with `audio_ms` of sound.
     """
 
     segments: tuple[SpeechSegment, ...] = ()
@@ -85,6 +85,7 @@ class Transcription:
     language_confidence: float | None = None
     timing: Timing = "words"
     requests: int = 0
+    audio_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

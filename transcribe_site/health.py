@@ -18,7 +18,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from jobs_app.models import ChunkTranscription, JobStatus, Runner, TranscriptionJob, WorkStatus
@@ -116,7 +116,7 @@ def is_loopback(address: str) -> bool:
 class JobCollector(Collector):
     """What the rows say at this moment, so that it is the same from every process.
 
-    Four queries, and three more where there are speech servers.
+    Four queries, and two more where there are speech servers.
     """
 
     def describe(self) -> list[Metric]:
@@ -175,19 +175,14 @@ def provider_metrics() -> Iterator[Metric]:
         "Windows that a speech server is being asked about",
         labels=["provider"],
     )
-    sent = GaugeMetricFamily(
-        "transcribe_provider_requests",
-        "Requests sent for windows in the history, by the speech server that has them",
-        labels=["provider"],
+    sent = CounterMetricFamily(
+        "transcribe_provider_requests", "Requests sent to a speech server so far", labels=["provider"]
     )
-    if settings.PROVIDERS:
-        windows = ChunkTranscription.objects.filter(engine__in=settings.PROVIDERS).order_by()
-        requests = dict(windows.values_list("engine").annotate(n=Sum("requests")))
-        for one in provider_overview():
-            name = one.provider.name
-            paused.add_metric([name], one.is_paused)
-            running.add_metric([name], one.running)
-            sent.add_metric([name], requests.get(name, 0))
+    for one in provider_overview():
+        name = one.provider.name
+        paused.add_metric([name], one.is_paused)
+        running.add_metric([name], one.running)
+        sent.add_metric([name], one.state.requests if one.state else 0)
     yield from (paused, running, sent)
 
 

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=40, unique=True)),
                 ('failures', models.PositiveIntegerField(default=0, help_text='Outages in a row.')),
+                ('requests', models.PositiveBigIntegerField(default=0, help_text='Sent to it so far, failed ones too.')),
                 ('down_since', models.DateTimeField(blank=True, null=True)),
                 ('paused_until', models.DateTimeField(blank=True, null=True)),
                 ('next_request_at', models.DateTimeField(blank=True, help_text='The earliest that its rate allows; empty: no limit.', null=True)),
@@ -78,6 +79,11 @@ class Migration(migrations.Migration):
             name='fallback_model',
             field=models.CharField(blank=True, max_length=200),
         ),
+        migrations.AlterField(
+            model_name='transcriptionjob',
+            name='interactive',
+            field=models.BooleanField(default=False, help_text='Somebody waits for it while it is recorded or sent: comes before all others.'),
+        ),
         migrations.AddField(
             model_name='transcriptionjob',
             name='provider_audio_ms',
@@ -102,6 +108,10 @@ class Migration(migrations.Migration):
             model_name='transcriptionjob',
             name='timing',
             field=models.CharField(blank=True, help_text='The coarsest times of its text: words, segments or window.', max_length=8),
+        ),
+        migrations.AddIndex(
+            model_name='transcriptionjob',
+            index=models.Index(fields=['-created_at', '-id'], name='job_newest'),
         ),
         migrations.RunPython(name_engines, migrations.RunPython.noop, elidable=True),
     ]

@@ -23,7 +23,7 @@ from speech.engines.base import (
     Samples,
     TranscribeOptions,
 )
-from speech.errors import EngineFailed, ModelUnavailable
+from speech.errors import AGAIN, EngineFailed, ModelUnavailable
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, Word, ms_to_samples, samples_to_ms
 from speech.voice_activity import SpeechDetector
 from speech.windows import plan_windows
@@ -242,7 +242,7 @@ def _failing_typed(heard: Any) -> Any:
 def _failed(error: Exception) -> EngineFailed:
     logger.warning("faster-whisper failed", exc_info=error)
     if isinstance(error, MemoryError):
-        return EngineFailed("The memory of the server was too small just now. It is tried again by itself.")
+        return EngineFailed(f"The memory of the server was too small just now.{AGAIN}")
     return EngineFailed()
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import numpy as np
-from openai import APIStatusError, AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
+from openai import APIStatusError, AsyncOpenAI, OpenAIError
 
 from speech.clips import Container, encode
 from speech.engines.base import EngineSettings, Samples, TranscribeOptions
 from speech.engines.openai_answers import NoTranscript, read_answer
+from speech.engines.openai_client import connect
 from speech.engines.openai_errors import (
     container_refused,
     form_refused,
@@ -28,19 +25,17 @@ from speech.engines.openai_errors import (
     too_slow,
 )
 from speech.engines.openai_models import FORM_BYTES, Form, ModelFacts, facts_of
-from speech.engines.providers import Provider
 from speech.errors import NotSupported, ProviderRefused, SpeechError
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, ms_to_samples, samples_to_ms
 from speech.voice_activity import SpeechDetector
 
 POLL_S = 0.5
-CONNECT_TIMEOUT_S = 10.0
 MARGIN_MS = 400
 """Kept of the silence around what is said. The rest costs money, and invites inventions."""
+EDGE = 10 * SAMPLE_RATE
+"""In samples: silence is looked for at either end in stretches of this length, as far as need be."""
 SHORTEST = SAMPLE_RATE // 2
 """In samples. OpenAI refuses less than a tenth of a second."""
-NO_KEY = "none"
-"""Sent to servers that want no key: without one, the client takes OpenAI's from the environment."""
 
 MEDIA_TYPES: dict[Container, str] = {
     "wav": "audio/wav",
@@ -63,8 +58,11 @@ class OpenAIEngine:
         self.capabilities = capabilities(self.name, settings.model, settings.provider)
         self._provider = settings.provider
         self._model = settings.model
-        # Loses what the server has refused. Threads that learn the same at once do no harm.
-        self._facts = facts_of(settings.model, settings.provider)
+        # For transcriptions and for translations, which know no word times. They lose what the server has
+        # refused; threads that learn the same at once do no harm.
+        facts = facts_of(settings.model, settings.provider)
+        untimed = tuple(form for form in facts.forms if form != "words")
+        self._facts = {False: facts, True: replace(facts, forms=untimed)}
 
     def transcribe(
         self,
@@ -94,15 +92,15 @@ class OpenAIEngine:
             if on_segment is not None:
                 on_segment(segment)
         language = heard.language or (options.language if heard.segments else "")
-        return replace(heard, language=language, requests=requests)
+        return replace(heard, language=language, requests=requests, audio_ms=span.duration_ms)
 
     def _ask(
         self, clip: Samples, options: TranscribeOptions, on_wait: Callable[[], None] | None
     ) -> tuple[bytes, int]:
         """The body of the answer, and how many requests it took."""
-        requests = 0
+        requests, translated = 0, bool(options.translate_to)
         while True:
-            facts = self._facts
+            facts = self._facts[translated]
             container = facts.containers[0]
             file = encode(np.pad(clip, (0, max(0, SHORTEST - len(clip)))), container)
             if len(file) + FORM_BYTES > facts.max_request_bytes:
@@ -116,8 +114,10 @@ class OpenAIEngine:
             except OpenAIError as e:
                 if never_sent(e):
                     requests -= 1
-                if not self._simplify(facts, e):
+                simpler = _simpler(facts, e)
+                if simpler is None:
                     raise _counted(speech_error(self._provider, self._model, e), requests) from None
+                self._facts[translated] = simpler
             except TimeoutError:
                 raise _counted(too_slow(self._provider), requests) from None
 
@@ -142,18 +142,6 @@ class OpenAIEngine:
             raise
         return sending.result()
 
-    def _simplify(self, facts: ModelFacts, error: OpenAIError) -> bool:
-        """Leave out from now on what the server has just refused; False where that was something else."""
-        if not isinstance(error, APIStatusError):
-            return False
-        if len(facts.forms) > 1 and form_refused(error):
-            self._facts = replace(facts, forms=facts.forms[1:])
-        elif len(facts.containers) > 1 and container_refused(error):
-            self._facts = replace(facts, containers=facts.containers[1:])
-        else:
-            return False
-        return True
-
     def _too_large(self, size_bytes: int, most_bytes: int) -> ProviderRefused:
         setting = self._provider.setting
         return ProviderRefused(
@@ -164,13 +152,34 @@ class OpenAIEngine:
 
 def _speech_in(samples: Samples) -> Span | None:
     """From a little before the first word to a little after the last one; None where nobody speaks."""
-    detector = SpeechDetector()
-    detector.feed(samples)
-    speech = detector.finish()
-    if not speech:
+    first_ms = _edge(samples, range(0, len(samples), EDGE), lambda speech: speech[0].start_ms)
+    if first_ms is None:
         return None
-    end_ms = min(speech[-1].end_ms + MARGIN_MS, samples_to_ms(len(samples)))
-    return Span(max(speech[0].start_ms - MARGIN_MS, 0), end_ms)
+    starts = (max(end - EDGE, 0) for end in range(len(samples), 0, -EDGE))
+    last_ms = _edge(samples, starts, lambda speech: speech[-1].end_ms)
+    end_ms = samples_to_ms(len(samples))
+    return Span(max(first_ms - MARGIN_MS, 0), end_ms if last_ms is None else min(last_ms + MARGIN_MS, end_ms))
+
+
+def _edge(samples: Samples, starts: Iterable[int], edge: Callable[[list[Span]], int]) -> int | None:
+    """`edge` of the speech in the first of these stretches that has any, in ms of the samples."""
+    for start in starts:
+        detector = SpeechDetector()
+        detector.feed(samples[start : start + EDGE])
+        if speech := detector.finish():
+            return samples_to_ms(start) + edge(speech)
+    return None
+
+
+def _simpler(facts: ModelFacts, error: OpenAIError) -> ModelFacts | None:
+    """Without what the server has just refused; None where that was something else."""
+    if not isinstance(error, APIStatusError):
+        return None
+    if len(facts.forms) > 1 and form_refused(error):
+        return replace(facts, forms=facts.forms[1:])
+    if len(facts.containers) > 1 and container_refused(error):
+        return replace(facts, containers=facts.containers[1:])
+    return None
 
 
 def _request(model: str, facts: ModelFacts, options: TranscribeOptions) -> tuple[str, dict[str, Any]]:
@@ -182,7 +191,7 @@ def _request(model: str, facts: ModelFacts, options: TranscribeOptions) -> tuple
     if options.temperature is not None:
         fields["temperature"] = options.temperature
     if options.translate_to:
-        # It knows no word times, and takes no language.
+        # It takes no language.
         fields["response_format"] = "json" if form == "text" else "verbose_json"
         return "/audio/translations", fields
     if options.language:
@@ -213,55 +222,3 @@ async def _post(
 def _counted(error: SpeechError, requests: int) -> SpeechError:
     error.requests = requests
     return error
-
-
-# One event loop in a thread of its own does all requests of a process, so that each can be given up at once.
-_lock = threading.Lock()
-_loop: asyncio.AbstractEventLoop | None = None
-_clients: dict[Provider, AsyncOpenAI] = {}
-
-
-def connect(provider: Provider) -> tuple[asyncio.AbstractEventLoop, AsyncOpenAI]:
-    """The event loop of this process, which runs in a thread, and the provider's client for that loop."""
-    global _loop
-    with _lock:
-        if _loop is None:
-            _loop = asyncio.new_event_loop()
-            threading.Thread(target=_loop.run_forever, name="providers", daemon=True).start()
-        if provider not in _clients:
-            _clients[provider] = _client(provider)
-        return _loop, _clients[provider]
-
-
-def _client(provider: Provider) -> AsyncOpenAI:
-    # It logs whole addresses, which may hold a password or a key.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    url = urlsplit(provider.base_url)
-    timeout = httpx2.Timeout(provider.timeout_s, connect=min(CONNECT_TIMEOUT_S, provider.timeout_s))
-    key = provider.api_key or NO_KEY
-    client = AsyncOpenAI(
-        api_key=key,
-        base_url=url._replace(query="", fragment="").geturl(),
-        default_query=dict(parse_qsl(url.query)),
-        # What the environment says is meant for OpenAI, and must not go to another server.
-        default_headers={"Authorization": f"Bearer {key}"},
-        admin_api_key="",
-        max_retries=0,
-        timeout=timeout,
-        # Nor may a redirect take the recording, or the key, to another server.
-        http_client=DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout),
-    )
-    if provider.name != "openai":
-        client.organization = client.project = None
-    return client
-
-
-def _after_fork() -> None:
-    """A child has its parent's loop and connections, but not the thread that serves them."""
-    global _lock, _loop
-    _lock = threading.Lock()
-    _loop = None
-    _clients.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -13,8 +13,10 @@ import httpx2
 from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
 from speech.engines.openai_answers import clean
+from speech.engines.openai_client import AnswerTooLarge
 from speech.engines.providers import Provider
 from speech.errors import (
+    AGAIN,
     ProviderBusy,
     ProviderFailed,
     ProviderRefused,
@@ -47,21 +49,20 @@ def speech_error(provider: Provider, model: str, error: OpenAIError) -> SpeechEr
     """The client's exception as one of ours."""
     if isinstance(error, APIConnectionError) and never_sent(error):
         return ProviderUnavailable(
-            f"The provider {provider.name} could not be reached. It is tried again by itself; if this "
-            f"goes on, look at {provider.setting}BASE_URL and at the network."
+            f"The provider {provider.name} could not be reached.{AGAIN} "
+            f"If this goes on, look at {provider.setting}BASE_URL and at the network."
         )
     if isinstance(error, APITimeoutError):
         return too_slow(provider)
+    if isinstance(error.__cause__, AnswerTooLarge):
+        return no_transcript(provider, "answered with more than any transcript is.")
     if isinstance(error, APIConnectionError):
         return ProviderFailed(
-            f"The provider {provider.name} cut the connection before its answer was complete. "
-            "It is tried again by itself."
+            f"The provider {provider.name} cut the connection before its answer was complete.{AGAIN}"
         )
     if isinstance(error, APIStatusError):
         return _status_error(provider, model, error)
-    return ProviderFailed(
-        f"The provider {provider.name} answered what is no transcript. It is tried again by itself."
-    )
+    return ProviderFailed(f"The provider {provider.name} answered what is no transcript.{AGAIN}")
 
 
 def never_sent(error: OpenAIError) -> bool:
@@ -72,8 +73,8 @@ def never_sent(error: OpenAIError) -> bool:
 
 def too_slow(provider: Provider) -> SpeechError:
     return ProviderUnavailable(
-        f"The provider {provider.name} did not answer within {provider.timeout_s:g} seconds. "
-        f"It is tried again by itself; if this goes on, raise {provider.setting}TIMEOUT_S or shorten "
+        f"The provider {provider.name} did not answer within {provider.timeout_s:g} seconds.{AGAIN} "
+        f"If this goes on, raise {provider.setting}TIMEOUT_S or shorten "
         f"{provider.setting}WINDOW_S."
     )
 
@@ -91,7 +92,7 @@ def container_refused(error: APIStatusError) -> bool:
 def no_transcript(provider: Provider, what: str, body: Any = None) -> ProviderFailed:
     """For an answer with status 200 that is none; `what` completes the sentence."""
     said = _quoted(provider, _message(body))
-    return ProviderFailed(f"The provider {provider.name} {what}{said} It is tried again by itself.")
+    return ProviderFailed(f"The provider {provider.name} {what}{said}{AGAIN}")
 
 
 def _status_error(provider: Provider, model: str, error: APIStatusError) -> SpeechError:
@@ -106,17 +107,17 @@ def _status_error(provider: Provider, model: str, error: APIStatusError) -> Spee
         if "insufficient_quota" in (error.code, error.type):
             return ProviderRefused(no_credit)
         return ProviderBusy(
-            f"{who} has too many requests just now. It is tried again by itself.",
+            f"{who} has too many requests just now.{AGAIN}",
             retry_after_s=retry_after_s(error.response.headers),
         )
     if status in GATEWAY_ERRORS:
         return ProviderUnavailable(
-            f"{who} is not available just now (status {status}). It is tried again by itself.",
+            f"{who} is not available just now (status {status}).{AGAIN}",
             retry_after_s=retry_after_s(error.response.headers),
         )
     if status >= 500 or status in (408, 409, 425):
         return ProviderFailed(
-            f"{who} failed (status {status}).{said} It is tried again by itself.",
+            f"{who} failed (status {status}).{said}{AGAIN}",
             retry_after_s=retry_after_s(error.response.headers),
         )
     if status < 400:

@@ -8,7 +8,7 @@ import json
 import httpx2
 from openai import OpenAIError
 
-from speech.engines.openai import connect
+from speech.engines.openai_client import connect
 from speech.engines.providers import Provider
 
 TIMEOUT_S = 10.0
@@ -25,5 +25,5 @@ def listed_models(provider: Provider) -> frozenset[str] | None:
     try:
         body = json.loads(asyncio.run_coroutine_threadsafe(ask(), loop).result())
         return frozenset(model["id"] for model in body["data"] if isinstance(model["id"], str)) or None
-    except (OpenAIError, TimeoutError, ValueError, KeyError, TypeError):
+    except (OpenAIError, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
         return None

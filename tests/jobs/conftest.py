@@ -15,7 +15,7 @@ from jobs_app.options import resolve_options
 from jobs_app.preparation import Preparation
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
-from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
+from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
 from speech.windows import Window
 
 
@@ -197,6 +197,13 @@ def statuses(job) -> list[str]:
     return list(
         ChunkTranscription.objects.filter(job=job).order_by("number").values_list("status", flat=True)
     )
+
+
+def sent_ms(requests) -> int:
+    """How much audio is in requests of a scripted provider."""
+    from tests.speech.sounds import decoded
+
+    return sum(samples_to_ms(len(decoded(request.file)[0])) for request in requests)
 
 
 on_postgres = pytest.mark.skipif("connection.vendor != 'postgresql'")

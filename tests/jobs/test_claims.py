@@ -6,6 +6,7 @@ from django.db.models.functions import Now
 
 from jobs_app import claims, lifecycle
 from jobs_app.models import ChunkTranscription, JobStep, WorkStatus
+from speech.engines.providers import Provider
 from tests.jobs.conftest import take_all
 
 
@@ -54,6 +55,16 @@ def test_a_persons_many_uploads_do_not_hold_up_another(alice, bob, planned_job):
     assert [claim.split()[-1] for claim in take_all()] == [
         str(job.pk) for job in (first, other, first, other, first, first)
     ]
+
+
+def test_what_a_provider_does_for_somebody_does_not_hold_up_his_other_work(alice, bob, planned_job, settings):
+    far = Provider(name="far", base_url="http://127.0.0.1:9/v1", models=("whisper-1",))
+    settings.PROVIDERS = {"far": far}
+    planned_job(alice, 4, engine="far")
+    while claims.claim(remote=True):
+        pass
+    here, other = planned_job(alice, 2), planned_job(bob, 2)
+    assert [claim.split()[-1] for claim in take_all()] == [str(job.pk) for job in (here, other, here, other)]
 
 
 def test_an_older_jobs_windows_come_before_a_younger_jobs_preparation(alice, planned_job, new_job):

@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs_app import claims, failures, lifecycle, providers, sweep
+from jobs_app import claims, failures, lifecycle, providers, sweep, work
 from jobs_app.models import ChunkTranscription, JobStatus, ProviderState, WorkStatus
 from speech.engines.providers import Provider
 from speech.errors import ProviderBusy, ProviderFailed, ProviderRefused, ProviderUnavailable
@@ -222,6 +222,17 @@ def test_a_success_between_two_outages_starts_the_count_anew(far):
         providers.note_failure("far", ProviderUnavailable())
         providers.note_failure("far", ProviderUnavailable())
         providers.note_success("far")
+    assert state().down_since is None
+
+
+def test_a_window_that_asked_for_nothing_proves_nothing(alice, far_job):
+    far_job(alice)
+    window = claim_remote()
+    for _ in range(3):
+        providers.note_failure("far", ProviderUnavailable())
+    work._note_answer(window, 0)
+    assert state().down_since is not None
+    work._note_answer(window, 1)
     assert state().down_since is None
 
 

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 
 from jobs_app import guard, hosting, lifecycle, sweep, tasks
 from jobs_app.models import ChunkTranscription, JobStatus, ProviderState, WorkStatus
-from tests.jobs.conftest import expire, on_postgres, statuses
+from tests.jobs.conftest import expire, on_postgres, sent_ms, statuses
 from tests.speech.numbered_speech import numbers
 from tests.speech.scripted_provider import drip, hang, html, status, transcribe
 
@@ -83,9 +83,13 @@ def test_a_job_is_done_by_a_provider_and_its_use_is_counted(alice, providers, ne
         ("openai", "whisper-1", "words", 1)
     }
     assert len(windows) == job.provider_requests == len(server.requests) > 2
-    assert job.provider_audio_ms == 36_000
+    # The pauses at the ends of windows are not sent.
+    assert 35_000 < job.provider_audio_ms < 36_000
+    assert job.provider_audio_ms == sent_ms(server.requests)
     # Each window's is rounded.
-    assert abs(job.provider_cost - Decimal("0.0036")) <= Decimal("0.000002")
+    cost = Decimal("0.006") * job.provider_audio_ms / 60_000
+    assert abs(job.provider_cost - cost) <= Decimal("0.000002")
+    assert ProviderState.objects.get(name="openai").requests == len(server.requests)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
@@ -189,7 +193,7 @@ def test_a_provider_that_says_too_many_requests_is_asked_again_when_it_wants(
     assert job.transcript.split() == numbers(0, 16)
     assert server.requests[1].begun - server.requests[0].ended > 0.9
     assert job.provider_requests == len(server.requests)
-    assert job.provider_audio_ms == 24_000
+    assert job.provider_audio_ms == sent_ms(server.requests[1:])
     assert set(job.chunktranscriptions.values_list("attempt", flat=True)) == {1}
 
 
@@ -265,7 +269,7 @@ def test_a_worker_killed_in_the_middle_of_requests_loses_and_doubles_nothing(
     assert job.segments.count() == job.total_segments
     # What the killed worker had sent was answered to nobody, and is not counted.
     assert job.provider_requests == windows
-    assert job.provider_audio_ms == 60_000
+    assert 59_000 < job.provider_audio_ms < 60_000
 
 
 def test_a_window_that_comes_while_others_run_is_taken_at_once(alice, bob, providers, new_speech_job):
@@ -294,14 +298,15 @@ def test_a_host_that_stops_takes_nothing_new(alice, providers, new_speech_job):
 def test_a_job_that_is_run_again_has_its_own_use(alice, providers, new_speech_job, work_until):
     from jobs_app.options import resolve_options
 
-    providers("openai", price_per_minute=Decimal("0.6"))
+    server = providers("openai", price_per_minute=Decimal("0.6"))
     first = new_speech_job(alice, 7)
     work_until(lambda: ended(first))
     second = lifecycle.start_job(first.session, resolve_options(engine="openai"))
     work_until(lambda: ended(second))
     first.refresh_from_db()
     assert first.provider_requests == second.provider_requests == 1
-    assert first.provider_cost == second.provider_cost == Decimal("0.105")
+    cost = Decimal("0.6") * sent_ms(server.requests[:1]) / 60_000
+    assert first.provider_cost == second.provider_cost == cost
 
 
 def test_a_result_whose_storing_was_not_confirmed_is_counted_once(
@@ -309,7 +314,7 @@ def test_a_result_whose_storing_was_not_confirmed_is_counted_once(
 ):
     from django.db import OperationalError
 
-    providers("openai")
+    server = providers("openai")
     job = new_speech_job(alice, 7)
     finish, lost = lifecycle.finish_window, []
 
@@ -323,11 +328,11 @@ def test_a_result_whose_storing_was_not_confirmed_is_counted_once(
     monkeypatch.setattr(lifecycle, "finish_window", forget)
     work_until(lambda: ended(job))
     assert lost
-    assert (job.provider_requests, job.provider_audio_ms) == (1, 10_500)
+    assert (job.provider_requests, job.provider_audio_ms) == (1, sent_ms(server.requests))
 
 
 def test_a_late_answer_is_counted_but_not_stored(alice, providers, new_speech_job, monkeypatch):
-    providers("openai")
+    server = providers("openai")
     job = new_speech_job(alice, 7)
     finish = lifecycle.finish_window
 
@@ -341,5 +346,19 @@ def test_a_late_answer_is_counted_but_not_stored(alice, providers, new_speech_jo
     tasks.work_once()
     assert statuses(job) == ["running"]
     job.refresh_from_db()
-    assert (job.provider_requests, job.provider_audio_ms) == (1, 10_500)
+    assert (job.provider_requests, job.provider_audio_ms) == (1, sent_ms(server.requests))
     assert not job.segments.exists()
+
+
+def test_requests_that_fail_when_the_job_has_ended_are_counted(alice, providers, new_speech_job, work_until):
+    server = providers("openai", concurrency=3)
+
+    def refuse(request):
+        server.wait_for(lambda s: s.most_at_once == 3)
+        return status(401)
+
+    server.respond = refuse
+    job = new_speech_job(alice, 24)
+    work_until(lambda: ended(job))
+    assert (job.status, job.error_code) == (JobStatus.FAILED, "provider_refused")
+    assert job.provider_requests == len(server.requests) == 3

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobs_app.models import ChunkTranscription, JobStatus, ProviderState, TranscriptionJob, WorkStatus
 from jobs_app.overview import provider_overview
+from jobs_app.providers import note_requests
 from sessions_app.models import RecordingSession
 from speech.engines.providers import Provider
 
@@ -178,6 +179,7 @@ def test_providers_cost_two_queries_and_none_where_there_is_none(
 
 def test_metrics_say_of_each_provider_whether_it_is_paused_and_what_it_does(client, paused, window):
     run(window)
+    note_requests("groq", 5)
     families = text_string_to_metric_families(client.get("/metrics").content.decode())
     found = {
         (sample.name.removeprefix("transcribe_provider_"), sample.labels["provider"]): sample.value
@@ -190,6 +192,6 @@ def test_metrics_say_of_each_provider_whether_it_is_paused_and_what_it_does(clie
         ("paused", "gpu"): 0,
         ("running_requests", "groq"): 1,
         ("running_requests", "gpu"): 0,
-        ("requests", "groq"): 5,
-        ("requests", "gpu"): 0,
+        ("requests_total", "groq"): 5,
+        ("requests_total", "gpu"): 0,
     }

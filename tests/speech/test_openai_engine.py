@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from speech.plan import plan
 from tests.services import ROOT
 from tests.speech.numbered_speech import make_numbered_speech, numbers
 from tests.speech.openai_asking import ASK, KEY, SPEECH, engine, failure, words
-from tests.speech.scripted_provider import ScriptedProvider, hang, status
+from tests.speech.scripted_provider import Answer, ScriptedProvider, hang, ok, status
 
 # What is sent
 
@@ -84,11 +85,12 @@ def test_silence_is_not_sent(server):
     assert server.requests == []
 
 
-def test_the_silence_around_what_is_said_is_not_sent_and_times_count_from_the_window(server):
-    quiet = np.zeros(10 * 16_000, dtype=np.float32)
+@pytest.mark.parametrize("quiet_s", [1, 9.95, 10, 14, 27])  # it is searched in stretches of 10 s
+def test_the_silence_around_what_is_said_is_not_sent_and_times_count_from_the_window(server, quiet_s):
+    quiet = np.zeros(int(quiet_s * 16_000), dtype=np.float32)
     heard = engine(server, container="wav").transcribe(np.concatenate([quiet, SPEECH, quiet]), ASK)
     assert words(heard) == numbers(0, 4)
-    assert heard.segments[0].start_ms == pytest.approx(10_000, abs=40)
+    assert heard.segments[0].start_ms == pytest.approx(quiet_s * 1000, abs=40)
     assert len(server.requests[0].file) < 7 * 32_000
 
 
@@ -171,6 +173,11 @@ def test_several_threads_use_one_engine_at_the_same_time(server):
         thread.join()
     assert heard == {first: numbers(first, 3) for first in range(0, 80, 10)}
     assert server.most_at_once > 1
+
+
+def test_a_compressed_answer_is_read(server):
+    server.answer_with(Answer(body=gzip.compress(ok("as small").body), headers={"Content-Encoding": "gzip"}))
+    assert [segment.text for segment in engine(server).transcribe(SPEECH, ASK).segments] == ["as small"]
 
 
 # Secrets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import time
 
 import pytest
@@ -25,6 +26,8 @@ from tests.speech.scripted_provider import (
     status,
 )
 
+BOMB = gzip.compress(b" " * 50_000_000)
+
 # What servers refuse
 
 
@@ -43,6 +46,15 @@ def test_a_server_that_knows_only_json_is_asked_for_that(server):
     heard = engine(server).transcribe(SPEECH, ASK)
     assert [r.get("response_format") for r in server.requests] == ["verbose_json", "verbose_json", "json"]
     assert (heard.timing, heard.requests, heard.segments[0].text) == ("window", 3, " ".join(numbers(0, 4)))
+
+
+def test_what_is_refused_of_a_translation_is_asked_for_in_transcriptions(server):
+    server.answer_with(status(400, body={"error": {"message": "unknown response_format verbose_json"}}))
+    model = engine(server)
+    model.transcribe(SPEECH, TranscribeOptions(translate_to="en"))
+    assert model.transcribe(SPEECH, ASK).timing == "words"
+    formats = [request.get("response_format") for request in server.requests]
+    assert formats == ["verbose_json", "json", "verbose_json"]
 
 
 def test_a_container_that_cannot_be_read_is_not_sent_again(server):
@@ -87,6 +99,9 @@ NO_CREDIT = {"error": {"message": "You exceeded your quota.", "code": "insuffici
         (empty(), ProviderFailed, "with nothing"),
         (Answer(body=b'{"text": "half of'), ProviderFailed, "half of it"),
         (Answer(body=b"[" * 100_000), ProviderFailed, "half of it"),
+        (Answer(body=b" " * 9_000_000), ProviderFailed, "more than any transcript"),
+        (Answer(body=BOMB, headers={"Content-Encoding": "gzip"}), ProviderFailed, "more than any transcript"),
+        (status(400, body="[" * 100_000), ProviderRefused, "status 400"),
         (Answer(body=b"no", headers={"Content-Encoding": "gzip"}), ProviderFailed, "tried again"),
         (answered(["text"]), ProviderFailed, "no transcript"),
         (answered({}), ProviderFailed, "no transcript"),

@@ -57,7 +57,7 @@ class Command(BaseCommand):
             )
             segments = transcribe(source, options, show_progress=not given["quiet"])
         except SpeechError as e:
-            raise CommandError(f"{source}: {e} ({e.code})") from e
+            raise CommandError(f"{source}: {e.why} ({e.code})") from e
         except OSError as e:
             raise CommandError(f"{source}: {e.strerror or e}") from e
         text = FORMATS[given["format"]].render(segments)
