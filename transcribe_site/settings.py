@@ -227,7 +227,7 @@ MAX_ATTEMPTS = env.number("MAX_ATTEMPTS", 4, at_least=1)
 # Wait before the second attempt; doubled for each one after it.
 RETRY_BACKOFF_S = env.number("RETRY_BACKOFF_S", 2)
 RETRY_BACKOFF_MAX_S = env.number("RETRY_BACKOFF_MAX_S", 300)
-# A provider that fails so often in a row gets no requests for PROVIDER_PAUSE_S, doubled at each further failure.
+# After so many failures in a row a provider is left alone for PROVIDER_PAUSE_S, doubled at each further one.
 PROVIDER_FAILURES = env.number("PROVIDER_FAILURES", 3, at_least=1)
 PROVIDER_PAUSE_S = env.number("PROVIDER_PAUSE_S", 15, at_least=1)
 PROVIDER_PAUSE_MAX_S = env.number("PROVIDER_PAUSE_MAX_S", 300, at_least=1)
