@@ -33,6 +33,8 @@ let store;
 let leftOver;
 let microphone = null;
 let recording = null;
+// As its field had it when it was last taken over.
+let title = "";
 let sender = null;
 let counted = 0;
 let heardAt = 0;
@@ -102,9 +104,10 @@ async function changing(how) {
 
 async function start() {
   if (!(await openChosen())) return;
+  title = part("title").value.trim();
   recording = Recording.begin(store, {
     user,
-    title: part("title").value.trim(),
+    title,
     options: chosenOptions(),
     chunkSamples: Number(chunkS) * RATE,
   });
@@ -286,9 +289,11 @@ function refusedOptions() {
   return sender?.state === "refused" && !recording.row.session;
 }
 
+// Not where the field says nothing new: what goes on in another recording has another title there.
 function retitle() {
-  if (!recording) return;
-  recording.row.title = part("title").value.trim();
+  const typed = part("title").value.trim();
+  if (!recording || typed === title) return;
+  recording.row.title = title = typed;
   recording.save();
 }
 
