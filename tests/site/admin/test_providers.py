@@ -47,12 +47,6 @@ def paused(db):
 
 
 @pytest.fixture
-def as_staff(client, staff):
-    client.force_login(staff)
-    return client
-
-
-@pytest.fixture
 def window(alice):
     """Of a job on groq, put off for a while."""
     now = timezone.now()
