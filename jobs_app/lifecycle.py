@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,7 @@ from speech.types import Transcription, samples_to_ms
 if TYPE_CHECKING:
     from jobs_app.preparation import Preparation
     from sessions_app.models import RecordingSession
+    from speech.windows import Window
 
 logger = logging.getLogger(__name__)
 
@@ -228,9 +229,36 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
         )
     for start_ms, end_ms in found.dropped:
         job.chunktranscriptions.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
+    _add_windows(job, found.windows, owner_id=step.owner_id)
+    close_if_complete(job, owner_id=step.owner_id)
+    queue.wake_on_commit(max(1, len(found.windows)))
+    return True
+
+
+@transaction.atomic
+def publish_windows(step: JobStep, windows: Sequence[Window], starts: Mapping[uuid.UUID, int]) -> bool:
+    """Let others transcribe these windows while the rest is planned. False: the step is no longer this run's.
+
+    `starts`: on which sample of the timeline the chunks begin, where it is new.
+    """
+    job = lock_job(step.job_id)
+    if job is None or not claims.held(step).exists():
+        return False
+    if windows[-1].end_ms <= job.planned_ms:
+        return True  # stored, but the database's answer was lost
+    for chunk_id, start_sample in starts.items():
+        job.session.chunks.filter(pk=chunk_id).update(start_sample=start_sample)
+    _add_windows(job, windows, owner_id=step.owner_id)
+    job.planned_ms = windows[-1].end_ms
+    job.save(update_fields=["planned_ms"])
+    queue.wake_on_commit(len(windows))
+    return True
+
+
+def _add_windows(job: TranscriptionJob, windows: Sequence[Window], *, owner_id: int) -> None:
     last = job.chunktranscriptions.aggregate(last=Max("number"))["last"]
     first = 0 if last is None else last + 1
-    columns = _work_columns(job, step.owner_id)
+    columns = _work_columns(job, owner_id)
     ChunkTranscription.objects.bulk_create(
         ChunkTranscription(
             number=number,
@@ -243,11 +271,8 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
             model=job.model,
             **columns,
         )
-        for number, w in enumerate(found.windows, start=first)
+        for number, w in enumerate(windows, start=first)
     )
-    close_if_complete(job, owner_id=step.owner_id)
-    queue.wake_on_commit(max(1, len(found.windows)))
-    return True
 
 
 @transaction.atomic

@@ -1,16 +1,17 @@
 """The step PREPARE: give new chunks their place on the timeline, and plan windows as far as can be.
 
-Of an upload that is one run. While a recording goes on it runs again for each chunk, and takes up where the
-last window ended. All of it is worked out from what is stored, so a killed worker's run is simply done again.
+Of an upload that is one run, which publishes windows while it goes on decoding: others transcribe the
+beginning meanwhile. While a recording goes on it runs again for each chunk, and takes up where the last
+window ended. All of it is worked out from what is stored, so a killed worker's run is simply done again.
 """
 
 from __future__ import annotations
 
 import statistics
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.db.models import Max, Min
@@ -21,9 +22,10 @@ from jobs_app.models import JobStep, TranscriptionJob
 from jobs_app.options import capabilities_of
 from speech.engines.base import Capabilities
 from speech.errors import AudioTooLong, NoAudio, NotSupported, SpeechError, UnreadableAudio
-from speech.plan import plan
+from speech.plan import Planner, plan
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
 from speech.windows import Window
+from speech.working_copy import Block
 
 MISSING, DAMAGED, UNREADABLE = "missing", "damaged", "unreadable"
 USUAL_CHUNK_S = 30
@@ -57,7 +59,13 @@ class Preparation:
     wait_s: float | None = None
 
 
-def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, finished: bool) -> Preparation:
+Publish: TypeAlias = Callable[[Sequence[Window], Mapping[uuid.UUID, int]], None]
+"""Store windows before the run ends, and on which sample of the timeline those chunks begin."""
+
+
+def prepare(
+    step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, finished: bool, publish: Publish
+) -> Preparation:
     """Decode what is new of `chunks`, which are all that have come, and plan what is not planned.
 
     `finished`: no more will come.
@@ -66,7 +74,14 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
         SpeechError: nothing of a recording that has ended can be used, or it is too long.
     """
     job = step.job
-    placement = _Placement(job, chunks, finished=finished)
+    able = _able(job)
+    if job.interactive:
+        able = able.while_recording()
+    search = None
+    if finished and len(chunks) == 1 and chunks[0].number == 0 and chunks[0].sample_count is None:
+        planner = Planner(able, start_ms=job.planned_ms)
+        search = _Search(planner, chunks[0], publish, from_ms=job.planned_ms)
+    placement = _Placement(job, chunks, finished=finished, search=search)
     placement.place_all(guard)
     report = _merged(job.decode_report, placement.reports)
     if finished and not report["duration_ms"]:
@@ -75,11 +90,8 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
     sound = timeline.Timeline(
         chunks, unreadable={gap["chunk"] for gap in placement.gaps if gap["reason"] == UNREADABLE}
     )
-    able = _able(job)
-    if job.interactive:
-        able = able.while_recording()
 
-    def windows_of(start_ms: int, end_ms: int, *, more_to_come: bool) -> list[Window]:
+    def windows_of(start_ms: int, end_ms: int, *, more_to_come: bool, early: bool = False) -> list[Window]:
         return plan(
             lambda a, b: sound.read(a, b, on_progress=lambda: guard.advance(0)),
             end_ms,
@@ -88,6 +100,7 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
             more_to_come=more_to_come,
             # Decoding is about half of preparing, finding speech the other half.
             on_progress=lambda done_ms: guard.advance((heard_ms + done_ms) // 2),
+            on_windows=(lambda windows: publish(windows, {})) if early else None,
         )
 
     from_ms, dropped, windows = job.planned_ms, [], []
@@ -98,7 +111,12 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
             dropped, from_ms = [(start_ms, max(heard_ms, job.planned_ms))], start_ms
         else:
             dropped, windows = [(start_ms, end_ms)], windows_of(start_ms, end_ms, more_to_come=False)
-    windows += windows_of(from_ms, heard_ms, more_to_come=not finished)
+    if search is not None:
+        windows = search.finish()
+    else:
+        # What lies on a timeline that is not stored yet cannot be published.
+        early = finished and not placement.places
+        windows += windows_of(from_ms, heard_ms, more_to_come=not finished, early=early)
     return Preparation(
         windows=windows,
         dropped=dropped,
@@ -106,12 +124,36 @@ def prepare(step: JobStep, guard: Guard, chunks: Sequence[timeline.Chunk], *, fi
         gaps=placement.gaps,
         report=report,
         duration_ms=heard_ms,
-        planned_ms=max([from_ms, *(window.end_ms for window in windows)]),
+        planned_ms=heard_ms if finished else max([from_ms, *(window.end_ms for window in windows)]),
         complete=finished,
         chunks_seen=len(chunks),
         finished_seen=finished,
         wait_s=placement.wait_s,
     )
+
+
+class _Search:
+    """Plans windows of the only chunk while it is decoded, and publishes those that can be read."""
+
+    def __init__(self, planner: Planner, chunk: timeline.Chunk, publish: Publish, *, from_ms: int) -> None:
+        self._planner = planner
+        self._chunk = chunk
+        self._publish = publish
+        self._skip = ms_to_samples(from_ms)
+        self._windows: list[Window] = []
+        self._heard = 0
+
+    def hear(self, block: Block, readable: int) -> None:
+        new = block[max(0, self._skip - self._heard) :]
+        self._heard += len(block)
+        self._windows += self._planner.feed(new)
+        ready = [window for window in self._windows if ms_to_samples(window.end_ms) <= readable]
+        if ready:
+            self._publish(ready, {self._chunk.pk: 0})
+            del self._windows[: len(ready)]
+
+    def finish(self) -> list[Window]:
+        return self._windows + self._planner.finish()
 
 
 def _able(job: TranscriptionJob) -> Capabilities:
@@ -158,6 +200,7 @@ class _Placement:
     job: TranscriptionJob
     chunks: Sequence[timeline.Chunk]
     finished: bool = field(kw_only=True)
+    search: _Search | None = field(kw_only=True, default=None)
     places: dict[uuid.UUID, tuple[int, int]] = field(default_factory=dict)
     gaps: list[dict[str, Any]] = field(default_factory=list)
     reports: list[DecodeReport] = field(default_factory=list)
@@ -203,12 +246,14 @@ class _Placement:
 
     def _decode(self, chunk: timeline.Chunk, guard: Guard) -> None:
         before_ms = samples_to_ms(self.end)
+        passes = 2 if self.search is None else 1
         try:
             report = timeline.prepare_chunk(
                 chunk,
                 self.chunks,
                 max_duration_s=settings.MAX_AUDIO_S - before_ms // 1000,
-                on_progress=lambda done_ms, _: guard.advance((before_ms + done_ms) // 2),
+                on_progress=lambda done_ms, _: guard.advance((before_ms + done_ms) // passes),
+                on_block=None if self.search is None else self.search.hear,
             )
         except SpeechError as e:
             if isinstance(e, AudioTooLong) or not e.permanent:
@@ -240,7 +285,7 @@ class _Placement:
             if piece.number > chunk.number:
                 if not piece.continues:
                     break
-                piece.sample_count = end = None
+                piece.start_sample = piece.sample_count = end = None
         if self.changed is None:
             self.changed = (start, end)
         else:

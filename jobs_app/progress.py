@@ -29,10 +29,13 @@ def percent(job_id: uuid.UUID) -> int:
         done=Sum(F("end_ms") - F("start_ms"), filter=Q(status=WorkStatus.DONE)),
         running=Sum("progress_ms", filter=Q(status=WorkStatus.RUNNING)),
     )
-    if windows["total"]:
-        if not TranscriptionJob.objects.filter(pk=job_id, planned=True).exists():
-            return 0  # still being recorded: nobody knows of how much this is a part
-        part = ((windows["done"] or 0) + (windows["running"] or 0)) / windows["total"]
+    if total := windows["total"]:
+        unplanned = TranscriptionJob.objects.filter(pk=job_id, planned=False)
+        for duration_ms, finished_at in unplanned.values_list("duration_ms", "session__finished_at"):
+            if finished_at is None or not duration_ms:
+                return 0  # nobody knows of how much this is a part
+            total = max(total, duration_ms)
+        part = ((windows["done"] or 0) + (windows["running"] or 0)) / total
         return PREPARE_WEIGHT + int(min(1, part) * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
     step = (
         JobStep.objects.filter(job=job_id, kind=StepKind.PREPARE)

@@ -26,7 +26,7 @@ from speech.errors import SpeechError, UnreadableAudio
 from speech.pieces import Joined
 from speech.plan import BLOCK_MS
 from speech.types import DecodeReport, ms_to_samples
-from speech.working_copy import new_flac, read_range, write_working_copy
+from speech.working_copy import Block, new_flac, read_range, write_working_copy
 
 
 class AudioMissing(SpeechError):
@@ -44,18 +44,23 @@ Chunk = Any
 
 
 def working_copy_path(chunk_id: uuid.UUID) -> Path:
-    return Path(settings.WORK_DIR) / f"{chunk_id}.flac"
+    return Path(settings.WORK_DIR) / str(chunk_id)
 
 
 class Timeline:
     """The chunks that have their place, with silence where a chunk is missing or cannot be read.
 
-    `unreadable`: the numbers of those that cannot. Reading makes lost working copies again.
+    `unreadable`: the numbers of those that cannot. Reading makes lost working copies again. A chunk whose
+    start alone is known is being decoded: what is planned of it can be read.
     """
 
     def __init__(self, chunks: Sequence[Chunk], *, unreadable: Container[int] = ()) -> None:
         self._chunks = chunks
-        self._placed = [c for c in chunks if c.sample_count and c.number not in unreadable]
+        self._placed = [
+            c
+            for c in chunks
+            if c.start_sample is not None and c.sample_count != 0 and c.number not in unreadable
+        ]
 
     def read(self, start_ms: int, end_ms: int, *, on_progress: Callable[[], None] | None = None) -> Samples:
         """The samples of `[start_ms, end_ms)`.
@@ -66,7 +71,9 @@ class Timeline:
         samples = np.zeros(end - first, dtype=np.float32)
         for chunk in self._placed:
             begins = max(first, chunk.start_sample)
-            ends = min(end, chunk.start_sample + chunk.sample_count)
+            ends = end
+            if chunk.sample_count is not None:
+                ends = min(end, chunk.start_sample + chunk.sample_count)
             if begins < ends:
                 part = self._read(chunk, begins - chunk.start_sample, ends - chunk.start_sample, on_progress)
                 samples[begins - first :][: len(part)] = part
@@ -93,8 +100,9 @@ def prepare_chunk(
     *,
     max_duration_s: int,
     on_progress: Callable[[int, int | None], None] | None = None,
+    on_block: Callable[[Block, int], None] | None = None,
 ) -> DecodeReport:
-    """Decode a chunk into its working copy; `chunks` are all of its session, in order.
+    """Decode a chunk into its working copy, as `write_working_copy` does; `chunks` are all of its session.
 
     Raises:
         SpeechError: it cannot be decoded, or is longer than `max_duration_s`.
@@ -110,6 +118,7 @@ def prepare_chunk(
             start_sample=sum(p.sample_count or 0 for p in stream[:-1] if p) if streamed else None,
             max_duration_s=max_duration_s,
             on_progress=on_progress,
+            on_block=on_block,
         )
 
 
@@ -149,7 +158,7 @@ def store_joined(
 def forget(chunk_ids: Iterable[uuid.UUID]) -> None:
     """Delete the working copies of these chunks."""
     for chunk_id in chunk_ids:
-        working_copy_path(chunk_id).unlink(missing_ok=True)
+        shutil.rmtree(working_copy_path(chunk_id), ignore_errors=True)
 
 
 def forget_unused(*, in_use: set[uuid.UUID], older_than_s: float) -> int:
@@ -163,7 +172,6 @@ def forget_unused(*, in_use: set[uuid.UUID], older_than_s: float) -> int:
             continue
         if old and path.name not in kept:
             if path.is_dir():
-                # Of a `manage.py transcribe` that was killed.
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from jobs_app.options import engine_for, transcribe_options
 from jobs_app.preparation import UNREADABLE, prepare
 from speech.errors import SpeechError
 from speech.types import SpeechSegment, Transcription
+from speech.windows import Window
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -113,10 +115,15 @@ def _deadline_s(work: LeasedWork) -> float:
 
 def _prepare(step: JobStep, guard: Guard) -> None:
     """Place the chunks on the timeline and plan windows of it."""
+
+    def publish(windows: Sequence[Window], starts: Mapping[uuid.UUID, int]) -> None:
+        if not _persist(guard, lambda: lifecycle.publish_windows(step, windows, starts)):
+            raise LeaseLost(str(step))
+
     chunks = _chunks(step, guard)
     # Read before the chunks were: if it has finished since, they may not be all, and this runs again.
     finished = step.job.session.finished_at is not None
-    found = prepare(step, guard, chunks, finished=finished)
+    found = prepare(step, guard, chunks, finished=finished, publish=publish)
     _persist(guard, lambda: lifecycle.finish_preparation(step, found))
 
 

@@ -6,7 +6,7 @@ The recording goes through in blocks; what grows with it is one probability per 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,9 @@ class SpeechDetector:
         self._rest = np.zeros(0, dtype=np.float32)
         self._n_samples = 0
         self._probabilities = array("f")
+        self._spans: list[Span] = []
+        self._looked = 0
+        self._began: int | None = None
 
     def feed(self, samples: Samples | npt.NDArray[np.int16]) -> None:
         """The next samples, in any number: float32 from -1 to 1, or int16."""
@@ -69,7 +72,19 @@ class SpeechDetector:
         if len(self._rest):
             self._run(np.pad(self._rest, (0, FRAME - len(self._rest)))[None])
             self._rest = self._rest[:0]
-        return _spans(self._probabilities, samples_to_ms(self._n_samples), self._options)
+        return self.so_far()
+
+    def so_far(self, since_ms: int = 0) -> list[Span]:
+        """The speech in what was fed, but for what ended before `since_ms`; of that only the last span.
+
+        What is fed afterwards can make the last span longer and add others. Nothing else changes.
+        """
+        self._look()
+        first = bisect_right(self._spans, since_ms, key=lambda span: span.end_ms)
+        spans = self._spans[max(first - 1, 0) :]
+        if self._began is not None:
+            self._append(spans, self._span(self._began, len(self._probabilities)))
+        return [span for span in spans if span.duration_ms >= self._options.min_speech_ms]
 
     def probabilities(self) -> npt.NDArray[np.float32]:
         """One probability of speech per frame of 32 ms so far."""
@@ -99,6 +114,25 @@ class SpeechDetector:
         )
         self._probabilities.frombytes(np.asarray(probabilities, dtype=np.float32).tobytes())
 
+    def _look(self) -> None:
+        """Find where speech begins and ends in the probabilities that are new."""
+        for frame in range(self._looked, len(self._probabilities)):
+            if self._began is None and self._probabilities[frame] >= self._options.threshold:
+                self._began = frame
+            elif self._began is not None and self._probabilities[frame] < self._options.threshold_off:
+                self._append(self._spans, self._span(self._began, frame))
+                self._began = None
+        self._looked = len(self._probabilities)
+
+    def _append(self, spans: list[Span], span: Span) -> None:
+        if spans and span.start_ms - spans[-1].end_ms < self._options.min_pause_ms:
+            span = Span(spans.pop().start_ms, span.end_ms)
+        spans.append(span)
+
+    def _span(self, first: int, end: int) -> Span:
+        duration_ms = samples_to_ms(self._n_samples)
+        return Span(samples_to_ms(first * FRAME), min(samples_to_ms(end * FRAME), duration_ms))
+
 
 def _session() -> Any:
     # Here, because no inference library may be loaded before a worker is forked. The model itself would
@@ -106,27 +140,3 @@ def _session() -> Any:
     from faster_whisper.vad import get_vad_model
 
     return get_vad_model().session
-
-
-def _spans(probabilities: Sequence[float], duration_ms: int, options: VoiceActivityOptions) -> list[Span]:
-    spans: list[Span] = []
-    start: int | None = None
-    for frame, probability in enumerate(probabilities):
-        if start is None and probability >= options.threshold:
-            start = frame
-        elif start is not None and probability < options.threshold_off:
-            spans.append(_span(start, frame, duration_ms))
-            start = None
-    if start is not None:
-        spans.append(_span(start, len(probabilities), duration_ms))
-    joined: list[Span] = []
-    for span in spans:
-        if joined and span.start_ms - joined[-1].end_ms < options.min_pause_ms:
-            joined[-1] = Span(joined[-1].start_ms, span.end_ms)
-        else:
-            joined.append(span)
-    return [span for span in joined if span.duration_ms >= options.min_speech_ms]
-
-
-def _span(first: int, end: int, duration_ms: int) -> Span:
-    return Span(samples_to_ms(first * FRAME), min(samples_to_ms(end * FRAME), duration_ms))

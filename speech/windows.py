@@ -38,18 +38,34 @@ def plan_windows(
     min_window_s: int,
     max_window_s: int,
     quietest: Callable[[int, int], int] | None = None,
+    start_ms: int = 0,
+    ended: bool = True,
 ) -> list[Window]:
-    """Cut `[0, duration_ms)` into windows of `min_window_s` to `max_window_s`; a last one may be shorter.
+    """Cut `[start_ms, duration_ms)` into windows.
 
-    `speech` is in order and without overlaps. Where a stretch has no pause to cut in,
-    `quietest(start_ms, end_ms)` names the moment in it; without it the cut is at the latest full second.
+    They last `min_window_s` to `max_window_s`; the last one, and silence, may be shorter. `speech` is in
+    order and without overlaps. Where a stretch has no pause to cut in, `quietest(start_ms, end_ms)` names
+    the moment in it; without it the cut is at the latest full second.
+
+    `start_ms` is 0 or the end of a window of the same plan. Unless the recording has `ended`, only those
+    windows are returned that are the same whatever follows.
     """
     pauses = _pauses(speech)
-    cuts = [0]
-    for start_ms, end_ms, has_speech in _stretches(speech, duration_ms):
+    ahead = [span for span in speech if span.end_ms > start_ms]
+    if not ended:
+        if not ahead:
+            return []
+        # The last stretch goes on at least so far, be it that nobody ever speaks again.
+        duration_ms = min(duration_ms, ahead[-1].end_ms + SILENCE_MARGIN_MS)
+    cuts = [start_ms]
+    stretches = _stretches(ahead, start_ms, duration_ms)
+    for number, (begins_ms, ends_ms, has_speech) in enumerate(stretches, start=1):
+        known = ended or number < len(stretches)
         if has_speech:
-            cuts += _cuts(pauses, start_ms, end_ms, min_window_s * 1000, max_window_s * 1000, quietest)
-        cuts.append(end_ms)
+            low_ms, high_ms = min_window_s * 1000, max_window_s * 1000
+            cuts += _cuts(pauses, begins_ms, ends_ms, low_ms, high_ms, quietest, end_known=known)
+        if known:
+            cuts.append(ends_ms)
     return [Window(a, b, _speech_ms(speech, a, b)) for a, b in pairwise(cuts)]
 
 
@@ -79,18 +95,18 @@ def _pauses(speech: Sequence[Span]) -> list[Span]:
     return [Span(a.end_ms, b.start_ms) for a, b in pairwise(speech)]
 
 
-def _stretches(speech: Sequence[Span], duration_ms: int) -> list[tuple[int, int, bool]]:
-    """The timeline as stretches with speech and long silences between them: (start, end, has speech)."""
+def _stretches(speech: Sequence[Span], start_ms: int, duration_ms: int) -> list[tuple[int, int, bool]]:
+    """`[start_ms, duration_ms)` as stretches with speech and long silences: (start, end, has speech)."""
     if not speech:
-        return [(0, duration_ms, False)] if duration_ms else []
+        return [(start_ms, duration_ms, False)] if duration_ms > start_ms else []
     stretches = []
-    at = 0
-    edges = [Span(0, 0), *speech, Span(duration_ms, duration_ms)]
+    at = start_ms
+    edges = [Span(start_ms, start_ms), *speech, Span(duration_ms, duration_ms)]
     for number, (before, after) in enumerate(pairwise(edges)):
         first, last = number == 0, number == len(edges) - 2
         if after.start_ms - before.end_ms < LONG_SILENCE_MS:
             continue
-        silence_start = 0 if first else before.end_ms + SILENCE_MARGIN_MS
+        silence_start = start_ms if first else before.end_ms + SILENCE_MARGIN_MS
         silence_end = duration_ms if last else after.start_ms - SILENCE_MARGIN_MS
         if silence_start > at:
             stretches.append((at, silence_start, True))
@@ -108,13 +124,17 @@ def _cuts(
     min_ms: int,
     max_ms: int,
     quietest: Callable[[int, int], int] | None,
+    *,
+    end_known: bool,
 ) -> list[int]:
-    """Where to cut inside one stretch."""
+    """Where to cut inside one stretch; if its end is not known, only the cuts that it cannot change."""
     cuts = []
     at = start_ms
     while (left := end_ms - at) > max_ms:
         if left >= min_ms + max_ms:
             earliest, latest = at + min_ms, at + max_ms
+        elif not end_known:
+            break
         else:
             # The last two share what is left about evenly, so that no splinter remains; in whole seconds,
             # as all windows are where nobody pauses.

@@ -1,18 +1,19 @@
 """The working copy of a recording: 16 kHz mono 16-bit FLAC, from which windows are read by sample.
 
 It is made once, so that reading a window costs milliseconds wherever it lies, and is exact; seeking in what
-people upload is neither. FLAC takes 0.6 times the space of WAV and has no limit at 4 GB.
+people upload is neither. FLAC takes 0.6 times the space of WAV. A copy is a folder of parts of two minutes,
+each of which appears whole or not at all, so that what is decoded can be read while the rest is not.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from tempfile import mkstemp
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,11 @@ from speech.errors import UnreadableAudio
 from speech.probe import probe
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
 
+Block: TypeAlias = npt.NDArray[np.int16]
+
+PART = 120 * SAMPLE_RATE
+"""Samples in one file of a working copy; the last has fewer, or is not there."""
+_EMPTY = np.zeros(0, dtype=np.float32)
 _PROGRESS_SAMPLES = 10 * SAMPLE_RATE
 _DAMAGED = "The working copy of this recording is damaged. Transcribe the recording again."
 
@@ -48,36 +54,90 @@ class _Sink:
 
 def write_working_copy(
     source: Path | BinaryIO,
-    target: Path,
+    folder: Path,
     *,
     max_duration_s: int,
     start_sample: int | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
+    on_block: Callable[[Block, int], None] | None = None,
 ) -> DecodeReport:
-    """Decode `source` into `target`, which appears whole or not at all, and say what was met.
+    """Decode `source` into `folder`, and say what was met.
 
     `on_progress(done_ms, total_ms)` is called every 10 s of sound; `total_ms` is what the header says, or
-    None. What it raises ends the work. Raises what `decode` raises, and OSError, as of a full disk. A killed
-    process leaves a hidden `.NAME.*.part` beside the target, never half a target.
+    None. `on_block(samples, readable)` gets everything in blocks of about a second, with how many samples
+    from the start `read_range` can give by then. What they raise ends the work. Raises what `decode` raises,
+    and OSError, as of a full disk. Nothing is left behind then; a killed process leaves whole parts, which
+    the next one replaces, and a hidden `.NAME.*.part`.
 
     With a `start_sample`, be it 0, `source` is a stream as far as it has arrived, and the copy is of what
     lies at or after that sample. Copies that each start where the one before ended make up the stream.
     """
     total_ms = probe(source).duration_ms if start_sample is None else None
     report = DecodeReport()
-    said = 0
-    with new_flac(target) as write:
-        blocks = decode(source, report=report, max_duration_s=max_duration_s, start_sample=start_sample)
-        for block in blocks:
-            write(block)
-            if on_progress and report.samples - said >= _PROGRESS_SAMPLES:
-                said = report.samples
-                on_progress(report.duration_ms, total_ms)
+    said = written = 0
+    whole: list[Path] = []
+    folder.mkdir(exist_ok=True)
+    try:
+        with ExitStack() as part:
+            blocks = decode(source, report=report, max_duration_s=max_duration_s, start_sample=start_sample)
+            for block in _cut_at_parts(blocks):
+                if written % PART == 0:
+                    write = part.enter_context(new_flac(_part(folder, written // PART)))
+                write(block)
+                written += len(block)
+                if written % PART == 0:
+                    part.close()
+                    whole.append(_part(folder, written // PART - 1))
+                if on_block is not None:
+                    on_block(block, len(whole) * PART)
+                if on_progress and report.samples - said >= _PROGRESS_SAMPLES:
+                    said = report.samples
+                    on_progress(report.duration_ms, total_ms)
+        _note_end(folder, written)
+    except BaseException:
+        for path in whole:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # an earlier copy is in it
+            folder.rmdir()
+        raise
     return report
 
 
+def _cut_at_parts(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The same samples, in blocks that each lie in one part."""
+    room = PART
+    for block in blocks:
+        while len(block) >= room:
+            yield block[:room]
+            block, room = block[room:], PART
+        if len(block):
+            yield block
+            room -= len(block)
+
+
+def _part(folder: Path, number: int) -> Path:
+    return folder / f"{number:05}.flac"
+
+
+def _note_end(folder: Path, samples: int) -> None:
+    """Make the copy a complete one, without what an earlier and longer one had."""
+    for path in folder.glob("*.flac"):
+        if path >= _part(folder, -(-samples // PART)):
+            path.unlink()
+    new = folder / ".end.part"
+    new.write_text(str(samples))
+    os.replace(new, folder / "end")
+
+
+def _end(folder: Path) -> int:
+    try:
+        return int((folder / "end").read_text())
+    except ValueError as error:
+        raise UnreadableAudio(_DAMAGED) from error
+
+
 @contextmanager
-def new_flac(target: Path) -> Iterator[Callable[[npt.NDArray[np.int16] | npt.NDArray[np.float32]], None]]:
+def new_flac(target: Path) -> Iterator[Callable[[Block | npt.NDArray[np.float32]], None]]:
     """A function that writes samples to `target`, which appears after the `with`, whole or not at all."""
     handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
@@ -87,15 +147,12 @@ def new_flac(target: Path) -> Iterator[Callable[[npt.NDArray[np.int16] | npt.NDA
                 sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="FLAC", compression_level=0.5
             ) as flac:
 
-                def write(samples: npt.NDArray[np.int16] | npt.NDArray[np.float32]) -> None:
+                def write(samples: Block | npt.NDArray[np.float32]) -> None:
                     flac.write(samples)
                     if sink.error:
                         raise sink.error
 
                 yield write
-            # Closing has written the length into the header, but of a FLAC without samples nothing at all.
-            if not os.fstat(handle).st_size:
-                SoundFile(sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="WAV").close()
             if sink.error:
                 raise sink.error
             os.fsync(handle)
@@ -105,16 +162,34 @@ def new_flac(target: Path) -> Iterator[Callable[[npt.NDArray[np.int16] | npt.NDA
         raise
 
 
-def read_samples(path: Path, start_ms: int, end_ms: int) -> npt.NDArray[np.float32]:
+def read_samples(folder: Path, start_ms: int, end_ms: int) -> npt.NDArray[np.float32]:
     """`read_range` in milliseconds."""
-    return read_range(path, ms_to_samples(start_ms), ms_to_samples(end_ms))
+    return read_range(folder, ms_to_samples(start_ms), ms_to_samples(end_ms))
 
 
-def read_range(path: Path, first: int, end: int) -> npt.NDArray[np.float32]:
+def read_range(folder: Path, first: int, end: int) -> npt.NDArray[np.float32]:
     """The samples `[first, end)` of a working copy, from -1 to 1; fewer at the recording's end.
 
-    Raises UnreadableAudio where the copy is damaged, and OSError where it cannot be opened.
+    Raises UnreadableAudio where the copy is damaged, FileNotFoundError where it is missing or not written
+    yet, and OSError where it cannot be opened.
     """
+    samples = [_EMPTY]
+    while first < end:
+        number, at = divmod(first, PART)
+        try:
+            some = _read_part(_part(folder, number), at, min(at + end - first, PART))
+        except FileNotFoundError:
+            if first < _end(folder):
+                raise
+            break
+        samples.append(some)
+        first += len(some)
+        if first % PART:
+            break
+    return np.concatenate(samples)
+
+
+def _read_part(path: Path, first: int, end: int) -> npt.NDArray[np.float32]:
     with _reading(path) as flac:
         start = min(first, flac.frames)
         wanted = min(end, flac.frames) - start

@@ -79,7 +79,8 @@ def test_unused_working_copies_are_deleted_and_used_ones_kept(alice, new_job, mo
     gone = "00000000-0000-0000-0000-000000000000"
     for chunk in (used, gone):
         path = timeline.working_copy_path(chunk)
-        path.write_bytes(b"flac")
+        path.mkdir()
+        (path / "00000.flac").write_bytes(b"flac")
         long_ago = time.time() - 2 * sweep.KEEP_WORKING_COPIES_S
         os.utime(path, (long_ago, long_ago))
     monkeypatch.setattr(sweep, "_last_prune", 0.0)

@@ -173,7 +173,8 @@ def test_a_storage_without_paths_is_read_through_a_copy(alice, new_job, monkeypa
 def test_a_damaged_working_copy_is_made_again(alice, new_job, damage):
     job = new_job(alice, seconds=70)
     work.run_one()
-    timeline.working_copy_path(job.session.chunks.get().pk).write_bytes(damage)
+    part = next(timeline.working_copy_path(job.session.chunks.get().pk).glob("*.flac"))
+    part.write_bytes(damage)
     job = run_to_end(job)
     assert (job.status, job.transcript) == (JobStatus.COMPLETED, numbers(0, 70))
 

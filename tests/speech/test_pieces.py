@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import soundfile
 
 from speech.decode import decode
 from speech.errors import AudioTooLong, UnreadableAudio
@@ -78,7 +77,7 @@ def copied(folder: Path, pieces: Sequence[Path | None]) -> tuple[list[Pcm], list
         start = sum(map(len, copies))
         with Joined(pieces[: number + 1]) as source:
             report = write_working_copy(source, folder / "copy", max_duration_s=60, start_sample=start)
-        copies.append(soundfile.read(folder / "copy", dtype="int16")[0])
+        copies.append((read_samples(folder / "copy", 0, 60_000) * 32768).astype(np.int16))
         assert report.samples == len(copies[-1])
         reports.append(report)
     return copies, reports
@@ -170,7 +169,6 @@ def test_an_empty_copy_is_read_as_any_other(tmp_path: Path) -> None:
     data = stream(tmp_path, "webm", beeps(3, rate=48_000))
     with Joined(cut(tmp_path, data, [])) as source:
         write_working_copy(source, tmp_path / "copy", max_duration_s=60, start_sample=16_000 * 5)
-    assert soundfile.info(tmp_path / "copy").frames == 0
     assert len(read_samples(tmp_path / "copy", 0, 1000)) == 0
 
 

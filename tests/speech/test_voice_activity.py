@@ -60,6 +60,25 @@ def test_spans_are_in_order_inside_the_recording_and_apart(talk):
     assert all(span.duration_ms >= options.min_speech_ms for span in spans)
 
 
+def test_what_is_found_on_the_way_stays_and_only_the_last_span_grows(talk):
+    whole = speech_in(talk)
+    detector = SpeechDetector()
+    for number, block in enumerate(np.split(talk, range(SAMPLE_RATE, len(talk), SAMPLE_RATE))):
+        detector.feed(block)
+        *before, last = detector.so_far() or [None]
+        assert before == whole[: len(before)], number
+        assert last is None or last.start_ms == whole[len(before)].start_ms, number
+    assert detector.finish() == detector.so_far() == whole
+
+
+def test_what_ended_before_is_left_out_but_for_the_last(talk):
+    detector = SpeechDetector()
+    detector.feed(talk)
+    spans = detector.finish()
+    assert detector.so_far(spans[5].end_ms) == spans[5:]
+    assert detector.so_far(spans[-1].end_ms) == spans[-1:]
+
+
 def test_speech_is_where_it_was_put(talk):
     voice = talk[: 5 * SAMPLE_RATE]
     silence = np.zeros(20 * SAMPLE_RATE, dtype=np.float32)

@@ -176,6 +176,51 @@ def test_ten_hours_of_talk_are_planned_in_a_second():
     assert 600 <= len(windows) <= 900
 
 
+# Windows that are settled before the whole recording has been searched
+
+
+def heard_so_far(speech: list[Span], heard_ms: int) -> list[Span]:
+    """What is known when `heard_ms` were searched: the last span may go on."""
+    spans = [Span(s.start_ms, min(s.end_ms, heard_ms)) for s in speech if s.start_ms < heard_ms]
+    return [span for span in spans if span.duration_ms >= 96]
+
+
+@pytest.mark.parametrize("limits", [(40, 60), (5, 5), (20, 29), (60, 120)])
+@pytest.mark.parametrize("step_ms", [1_000, 60_000])
+def test_windows_that_are_planned_on_the_way_are_those_of_the_whole_recording(limits, step_ms):
+    low_s, high_s = limits
+    early = 0
+    for seed in SEEDS[::3]:
+        speech, end = talk(seed)
+        windows: list[Window] = []
+        for heard_ms in [*range(step_ms, end, step_ms), end]:
+            start_ms = windows[-1].end_ms if windows else 0
+            known = heard_so_far(speech, heard_ms) if heard_ms < end else speech
+            windows += plan_windows(
+                # As a detector gives it: of what was planned before, only the last.
+                known[max(0, sum(s.end_ms <= start_ms for s in known) - 1) :],
+                heard_ms,
+                min_window_s=low_s,
+                max_window_s=high_s,
+                start_ms=start_ms,
+                ended=heard_ms == end,
+            )
+            early += len(windows) if heard_ms < end else 0
+        assert windows == planned(speech, end, low_s, high_s), seed
+    assert early
+
+
+def test_in_talk_without_end_little_waits():
+    windows = plan_windows([Span(0, HOUR)], HOUR, min_window_s=40, max_window_s=60, ended=False)
+    assert HOUR - windows[-1].end_ms < 100_000
+
+
+def test_silence_so_far_waits_for_its_end():
+    assert plan_windows([], HOUR, min_window_s=40, max_window_s=60, ended=False) == []
+    speech = [Span(0, 10_000)]
+    assert plan_windows(speech, HOUR, min_window_s=40, max_window_s=60, ended=False) == []
+
+
 # A recording that grows
 
 

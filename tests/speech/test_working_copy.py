@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from speech import working_copy
 from speech.errors import AudioTooLong, NoAudio, UnreadableAudio, UnsupportedMedia
 from speech.types import samples_to_ms
-from speech.working_copy import read_samples, write_working_copy
+from speech.working_copy import Block, read_range, read_samples, write_working_copy
 from tests.speech.sounds import Track, decoded, tone, write_media
 
 
@@ -30,14 +31,26 @@ def source(tmp_path: Path) -> Path:
 def target(tmp_path: Path) -> Path:
     folder = tmp_path / "copies"
     folder.mkdir()
-    return folder / "copy.flac"
+    return folder / "copy"
+
+
+@pytest.fixture
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working_copy, "PART", 10 * 16_000)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def length_ms(copy: Path) -> int:
+    return samples_to_ms(sum(soundfile.info(part).frames for part in copy.glob("*.flac")))
 
 
 def test_every_window_is_exactly_what_was_decoded(source: Path, target: Path) -> None:
     report = write_working_copy(source, target, max_duration_s=60)
     whole, _ = decoded(source)
-    assert soundfile.info(target).format == "FLAC"
-    assert samples_to_ms(soundfile.info(target).frames) == report.duration_ms == 25_000
+    assert length_ms(target) == report.duration_ms == 25_000
     for start_ms, end_ms in ((0, 25_000), (0, 1), (1, 2), (12_345, 23_456), (24_999, 25_000)):
         samples = read_samples(target, start_ms, end_ms)
         assert samples.dtype == np.float32
@@ -59,7 +72,7 @@ def test_reading_past_the_end_gives_what_there_is(source: Path, target: Path) ->
 
 def test_it_reads_from_a_file_object(source: Path, target: Path) -> None:
     write_working_copy(BytesIO(source.read_bytes()), target, max_duration_s=60)
-    assert samples_to_ms(soundfile.info(target).frames) == 25_000
+    assert length_ms(target) == 25_000
 
 
 def test_it_tells_how_far_it_is(source: Path, target: Path) -> None:
@@ -70,17 +83,67 @@ def test_it_tells_how_far_it_is(source: Path, target: Path) -> None:
 
 
 def test_it_replaces_an_earlier_copy(source: Path, target: Path) -> None:
-    target.write_text("an earlier one")
+    target.mkdir()
+    (target / "00000.flac").write_text("an earlier one")
     write_working_copy(source, target, max_duration_s=60)
-    assert samples_to_ms(soundfile.info(target).frames) == 25_000
-    assert list(target.parent.iterdir()) == [target]
+    assert length_ms(target) == 25_000
+    assert names(target) == ["00000.flac", "end"]
 
 
-def test_the_final_name_appears_only_when_all_is_written(source: Path, target: Path) -> None:
-    seen: list[bool] = []
-    write_working_copy(source, target, max_duration_s=60, on_progress=lambda *_: seen.append(target.exists()))
-    assert seen == [False, False]
-    assert list(target.parent.iterdir()) == [target]
+@pytest.mark.usefixtures("short_parts")
+def test_a_part_appears_when_it_is_whole_and_can_be_read_at_once(source: Path, target: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    heard: list[Block] = []
+
+    def look(block: Block, readable: int) -> None:
+        heard.append(block)
+        seen.append((sum(map(len, heard)), readable))
+        if readable:
+            assert len(read_range(target, readable - 1000, readable)) == 1000
+        with pytest.raises(FileNotFoundError):
+            read_range(target, readable, readable + 1)
+
+    write_working_copy(source, target, max_duration_s=60, on_block=look)
+    assert {readable for _, readable in seen} == {0, 160_000, 320_000}
+    assert all(done // 160_000 * 160_000 == readable for done, readable in seen)
+    assert np.array_equal(np.concatenate(heard), decoded(source)[0])
+    assert names(target) == ["00000.flac", "00001.flac", "00002.flac", "end"]
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_reading_goes_over_the_seams_of_parts(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    whole, _ = decoded(source)
+    for start_ms, end_ms in ((0, 25_000), (9_999, 10_001), (10_000, 20_000), (0, 20_000), (5_000, 24_000)):
+        samples = read_samples(target, start_ms, end_ms)
+        assert np.array_equal(samples * 32768, whole[start_ms * 16 : end_ms * 16])
+    assert len(read_samples(target, 24_000, 99_000)) == 16_000
+    assert len(read_samples(target, 30_000, 41_000)) == 0
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_a_recording_that_ends_with_a_part_ends_there(tmp_path: Path, target: Path) -> None:
+    source = write_media(
+        tmp_path / "a.wav", Track(np.arange(20 * 16_000, dtype=np.int16), rate=16_000), kind="wav"
+    )
+    write_working_copy(source, target, max_duration_s=60)
+    assert names(target) == ["00000.flac", "00001.flac", "end"]
+    assert len(read_samples(target, 19_000, 21_000)) == 16_000
+    assert len(read_samples(target, 20_000, 21_000)) == 0
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_a_copy_that_lacks_a_part_or_its_end_is_not_read_as_a_shorter_one(source: Path, target: Path) -> None:
+    write_working_copy(source, target, max_duration_s=60)
+    (target / "00001.flac").unlink()
+    with pytest.raises(FileNotFoundError):
+        read_samples(target, 9_000, 11_000)
+    (target / "end").write_text("")
+    with pytest.raises(UnreadableAudio, match="working copy"):
+        read_samples(target, 30_000, 31_000)
+    (target / "end").unlink()
+    with pytest.raises(FileNotFoundError):
+        read_samples(target, 30_000, 31_000)
 
 
 class Cancelled(Exception):
@@ -96,13 +159,24 @@ def test_it_leaves_nothing_behind_when_it_is_stopped(source: Path, target: Path)
     assert list(target.parent.iterdir()) == []
 
 
+@pytest.mark.usefixtures("short_parts")
+def test_stopped_late_it_leaves_nothing_behind_either(source: Path, target: Path) -> None:
+    def stop(block: Block, readable: int) -> None:
+        if readable:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_working_copy(source, target, max_duration_s=60, on_block=stop)
+    assert list(target.parent.iterdir()) == []
+
+
 def test_it_leaves_an_earlier_copy_alone_when_it_fails(source: Path, target: Path) -> None:
     write_working_copy(source, target, max_duration_s=60)
-    before = target.read_bytes()
+    before = read_samples(target, 0, 25_000)
     with pytest.raises(AudioTooLong):
         write_working_copy(source, target, max_duration_s=10)
-    assert target.read_bytes() == before
-    assert list(target.parent.iterdir()) == [target]
+    assert np.array_equal(read_samples(target, 0, 25_000), before)
+    assert names(target) == ["00000.flac", "end"]
 
 
 def test_what_cannot_be_decoded_leaves_nothing_behind(tmp_path: Path, target: Path) -> None:
@@ -143,12 +217,13 @@ def test_a_full_disk_is_an_os_error_and_leaves_nothing_behind(
 
 def test_a_damaged_copy_is_not_read_as_a_shorter_one(source: Path, target: Path) -> None:
     write_working_copy(source, target, max_duration_s=60)
-    data = target.read_bytes()
-    target.write_bytes(data[: len(data) // 2])
+    (part,) = target.glob("*.flac")
+    data = part.read_bytes()
+    part.write_bytes(data[: len(data) // 2])
     assert len(read_samples(target, 5_000, 6_000)) == 16_000
     with pytest.raises(UnreadableAudio, match="working copy"):
         read_samples(target, 20_000, 21_000)
-    target.write_bytes(b"something else")
+    part.write_bytes(b"something else")
     with pytest.raises(UnreadableAudio, match="working copy"):
         read_samples(target, 0, 1_000)
 
@@ -166,7 +241,7 @@ def test_the_report_names_what_was_lost(tmp_path: Path, target: Path) -> None:
     report = write_working_copy(BytesIO(bytes(data)), target, max_duration_s=60)
     assert report.damaged
     assert report.as_json()["filled_ms"] > 0
-    assert samples_to_ms(soundfile.info(target).frames) == report.duration_ms == pytest.approx(20_000, abs=50)
+    assert length_ms(target) == report.duration_ms == pytest.approx(20_000, abs=50)
 
 
 @pytest.mark.recordings
