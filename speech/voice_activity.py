@@ -1,4 +1,4 @@
-"""Where somebody speaks: Silero VAD, with the model that comes inside faster-whisper.
+"""Where somebody speaks: Silero VAD v6, written so that it takes less than half of the time (speech.silero).
 
 The recording goes through in blocks; what grows with it is one probability per 32 ms (4 MB in ten hours).
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import numpy.typing as npt
 from speech.engines.base import Samples
 from speech.types import SAMPLE_RATE, Span, ms_to_samples, samples_to_ms
 
+_MODEL = Path(__file__).parent / "silero" / "silero_vad.onnx"
 FRAME = 512
 """Samples that one probability is about: 32 ms."""
 _CONTEXT = 64
@@ -134,9 +137,13 @@ class SpeechDetector:
         return Span(samples_to_ms(first * FRAME), min(samples_to_ms(end * FRAME), duration_ms))
 
 
+@cache
 def _session() -> Any:
     # Here, because no inference library may be loaded before a worker is forked. The model itself would
     # survive that: it has one thread, so no pool that the child lacks.
-    from faster_whisper.vad import get_vad_model
+    import onnxruntime
 
-    return get_vad_model().session
+    options = onnxruntime.SessionOptions()
+    options.inter_op_num_threads = options.intra_op_num_threads = 1
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(_MODEL, sess_options=options, providers=["CPUExecutionProvider"])
