@@ -76,7 +76,7 @@ def _whole(engine: Engine, copy: Path, duration_ms: int, language: str) -> str:
 
 def measure(engine: Engine, able: Capabilities, source: Path, text: str, language: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "audio.flac"
+        copy = Path(folder) / "audio"
         report = write_working_copy(source, copy, max_duration_s=MAX_DURATION_S)
         windows = in_windows(engine, able, copy, report.duration_ms, language)
         whole = _whole(engine, copy, report.duration_ms, language)

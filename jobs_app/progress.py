@@ -29,22 +29,22 @@ def percent(job_id: uuid.UUID) -> int:
         done=Sum(F("end_ms") - F("start_ms"), filter=Q(status=WorkStatus.DONE)),
         running=Sum("progress_ms", filter=Q(status=WorkStatus.RUNNING)),
     )
-    if total := windows["total"]:
-        unplanned = TranscriptionJob.objects.filter(pk=job_id, planned=False)
-        for duration_ms, finished_at in unplanned.values_list("duration_ms", "session__finished_at"):
-            if finished_at is None or not duration_ms:
-                return 0  # nobody knows of how much this is a part
-            total = max(total, duration_ms)
-        part = ((windows["done"] or 0) + (windows["running"] or 0)) / total
-        return PREPARE_WEIGHT + int(min(1, part) * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
     step = (
         JobStep.objects.filter(job=job_id, kind=StepKind.PREPARE)
-        .values("progress_ms", "job__duration_ms")
+        .values("progress_ms", "job__planned", "job__duration_ms", "job__session__finished_at")
         .first()
     )
-    if step is None or not step["job__duration_ms"]:
+    if step is None:
         return 0
-    return int(min(1, step["progress_ms"] / step["job__duration_ms"]) * PREPARE_WEIGHT)
+    total, prepared = windows["total"] or 0, 1.0
+    if not step["job__planned"]:
+        if step["job__session__finished_at"] is None or not step["job__duration_ms"]:
+            return 0  # nobody knows of how much this is a part
+        # What a header says may be too little.
+        total = max(total, step["job__duration_ms"], step["progress_ms"])
+        prepared = step["progress_ms"] / total
+    done = ((windows["done"] or 0) + (windows["running"] or 0)) / total if total else 0
+    return int(prepared * PREPARE_WEIGHT + min(1, done) * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
 
 
 def eta_seconds(job: TranscriptionJob) -> int | None:

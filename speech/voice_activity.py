@@ -84,6 +84,9 @@ class SpeechDetector:
         """
         self._look()
         first = bisect_right(self._spans, since_ms, key=lambda span: span.end_ms)
+        # The last one before may be too short to count.
+        while first > 0 and self._spans[first - 1].duration_ms < self._options.min_speech_ms:
+            first -= 1
         spans = self._spans[max(first - 1, 0) :]
         if self._began is not None:
             self._append(spans, self._span(self._began, len(self._probabilities)))

@@ -69,38 +69,51 @@ def write_working_copy(
     and OSError, as of a full disk. Nothing is left behind then; a killed process leaves whole parts, which
     the next one replaces, and a hidden `.NAME.*.part`.
 
+    Several may write the same copy at once, as a job that was cancelled and the next one. If one of them
+    fails, the copy may lack parts in the end, and has to be written again.
+
     With a `start_sample`, be it 0, `source` is a stream as far as it has arrived, and the copy is of what
     lies at or after that sample. Copies that each start where the one before ended make up the stream.
     """
     total_ms = probe(source).duration_ms if start_sample is None else None
     report = DecodeReport()
     said = written = 0
-    whole: list[Path] = []
-    folder.mkdir(exist_ok=True)
+    whole: dict[Path, int | None] = {}
     try:
         with ExitStack() as part:
             blocks = decode(source, report=report, max_duration_s=max_duration_s, start_sample=start_sample)
             for block in _cut_at_parts(blocks):
                 if written % PART == 0:
-                    write = part.enter_context(new_flac(_part(folder, written // PART)))
+                    path = _part(folder, written // PART)
+                    write = part.enter_context(new_flac(path))
                 write(block)
                 written += len(block)
                 if written % PART == 0:
                     part.close()
-                    whole.append(_part(folder, written // PART - 1))
+                    whole[path] = _inode(path)
                 if on_block is not None:
                     on_block(block, len(whole) * PART)
                 if on_progress and report.samples - said >= _PROGRESS_SAMPLES:
                     said = report.samples
                     on_progress(report.duration_ms, total_ms)
+        if written % PART:
+            whole[path] = _inode(path)
         _note_end(folder, written)
     except BaseException:
-        for path in whole:
-            path.unlink(missing_ok=True)
-        with suppress(OSError):  # an earlier copy is in it
+        for path, inode in whole.items():
+            if _inode(path) == inode:  # else it is another one's
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # another copy is in it
             folder.rmdir()
         raise
     return report
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _cut_at_parts(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -124,9 +137,8 @@ def _note_end(folder: Path, samples: int) -> None:
     for path in folder.glob("*.flac"):
         if path >= _part(folder, -(-samples // PART)):
             path.unlink()
-    new = folder / ".end.part"
-    new.write_text(str(samples))
-    os.replace(new, folder / "end")
+    with _new_file(folder / "end") as file:
+        file.write(str(samples).encode())
 
 
 def _end(folder: Path) -> int:
@@ -137,29 +149,37 @@ def _end(folder: Path) -> int:
 
 
 @contextmanager
-def new_flac(target: Path) -> Iterator[Callable[[Block | npt.NDArray[np.float32]], None]]:
-    """A function that writes samples to `target`, which appears after the `with`, whole or not at all."""
+def _new_file(target: Path) -> Iterator[FileIO]:
+    """A file that appears as `target` after the `with`, whole or not at all; its folder is made."""
+    target.parent.mkdir(exist_ok=True)
     handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     try:
         with open(handle, "wb", buffering=0) as file:
-            sink = _Sink(file)
-            with SoundFile(
-                sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="FLAC", compression_level=0.5
-            ) as flac:
-
-                def write(samples: Block | npt.NDArray[np.float32]) -> None:
-                    flac.write(samples)
-                    if sink.error:
-                        raise sink.error
-
-                yield write
-            if sink.error:
-                raise sink.error
-            os.fsync(handle)
+            yield file
         os.replace(name, target)
     except BaseException:
-        os.unlink(name)
+        Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def new_flac(target: Path) -> Iterator[Callable[[Block | npt.NDArray[np.float32]], None]]:
+    """A function that writes samples to `target`, which appears after the `with`, whole or not at all."""
+    with _new_file(target) as file:
+        sink = _Sink(file)
+        with SoundFile(
+            sink, "w", SAMPLE_RATE, channels=1, subtype="PCM_16", format="FLAC", compression_level=0.5
+        ) as flac:
+
+            def write(samples: Block | npt.NDArray[np.float32]) -> None:
+                flac.write(samples)
+                if sink.error:
+                    raise sink.error
+
+            yield write
+        if sink.error:
+            raise sink.error
+        os.fsync(file.fileno())
 
 
 def read_samples(folder: Path, start_ms: int, end_ms: int) -> npt.NDArray[np.float32]:

@@ -210,6 +210,6 @@ def test_progress_is_of_the_whole_recording_though_not_all_is_planned(alice, new
     assert seen == sorted(seen)
     done = job.chunktranscriptions.filter(status=WorkStatus.DONE)
     share = sum(window.duration_ms for window in done) / (SECONDS * 1000)
-    assert seen[-1] == progress.PREPARE_WEIGHT + int(share * 93)
+    assert int(share * 93) <= seen[-1] <= progress.PREPARE_WEIGHT + int(share * 93)
     type(job).objects.update(duration_ms=None, planned=False)
     assert progress.percent(job.pk) == 0

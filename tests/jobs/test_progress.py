@@ -17,6 +17,24 @@ def test_preparing_is_five_per_cent(alice, new_job):
     assert progress.percent(job.pk) == 2
 
 
+def test_windows_that_are_done_early_do_not_make_the_preparation_done(alice, planned_job):
+    job = planned_job(alice, 2)
+    TranscriptionJob.objects.update(duration_ms=10_000, planned=False)
+    JobStep.objects.update(progress_ms=4_000)
+    first = job.chunktranscriptions.order_by("number").first()
+    lifecycle.finish_window(take(first), Transcription())
+    assert progress.percent(job.pk) == int(5 * 0.4 + 93 * 0.1)
+
+
+def test_a_header_that_says_too_little_does_not_make_a_job_nearly_done(alice, planned_job):
+    job = planned_job(alice, 2)
+    TranscriptionJob.objects.update(duration_ms=1_000, planned=False)
+    JobStep.objects.update(progress_ms=100_000)
+    for window in job.chunktranscriptions.all():
+        lifecycle.finish_window(take(window), Transcription())
+    assert progress.percent(job.pk) == int(5 + 93 * 0.02)
+
+
 def test_nothing_is_known_of_a_job_that_was_not_started(alice, new_job):
     assert progress.percent(new_job(alice).pk) == 0
 

@@ -79,6 +79,14 @@ def test_what_ended_before_is_left_out_but_for_the_last(talk):
     assert detector.so_far(spans[-1].end_ms) == spans[-1:]
 
 
+def test_what_is_too_short_to_count_is_not_taken_for_the_last_before():
+    detector = SpeechDetector()
+    detector._probabilities.extend([0.9] * 40 + [0.0] * 40 + [0.9] * 2 + [0.0] * 40 + [0.9] * 40)
+    detector._n_samples = len(detector._probabilities) * FRAME
+    assert len(detector.so_far()) == 2
+    assert detector.so_far(since_ms=100 * 32) == detector.so_far()
+
+
 def test_speech_is_where_it_was_put(talk):
     voice = talk[: 5 * SAMPLE_RATE]
     silence = np.zeros(20 * SAMPLE_RATE, dtype=np.float32)

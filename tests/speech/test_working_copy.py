@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -167,6 +169,82 @@ def test_stopped_late_it_leaves_nothing_behind_either(source: Path, target: Path
 
     with pytest.raises(Cancelled):
         write_working_copy(source, target, max_duration_s=60, on_block=stop)
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_one_that_is_stopped_takes_no_part_from_another_that_writes_the_same_copy(
+    source: Path, target: Path
+) -> None:
+    def finish_another(block: Block, readable: int) -> None:
+        if readable:
+            write_working_copy(source, target, max_duration_s=60)
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        write_working_copy(source, target, max_duration_s=60, on_block=finish_another)
+    assert np.array_equal(read_samples(target, 0, 25_000) * 32768, decoded(source)[0])
+    assert names(target) == ["00000.flac", "00001.flac", "00002.flac", "end"]
+
+
+def test_two_may_end_the_same_copy_at_once(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+    others = [None]
+
+    def after_another(new: str, old: Path) -> None:
+        if old.name == "end" and others:
+            others.clear()
+            write_working_copy(source, target, max_duration_s=60)
+        replace(new, old)
+
+    monkeypatch.setattr(os, "replace", after_another)
+    write_working_copy(source, target, max_duration_s=60)
+    assert not others
+    assert len(read_samples(target, 0, 99_000)) == 25 * 16_000
+    assert names(target) == ["00000.flac", "end"]
+
+
+@pytest.mark.usefixtures("short_parts")
+def test_one_goes_on_although_another_that_writes_the_same_copy_is_stopped(
+    source: Path, target: Path
+) -> None:
+    stopped = []
+
+    def stop(block: Block, readable: int) -> None:
+        if readable:
+            stopped.append(readable)
+            raise Cancelled
+
+    def stop_another(block: Block, readable: int) -> None:
+        if readable and not stopped:
+            with pytest.raises(Cancelled):
+                write_working_copy(source, target, max_duration_s=60, on_block=stop)
+            assert not target.exists()
+
+    write_working_copy(source, target, max_duration_s=60, on_block=stop_another)
+    assert stopped
+    assert len(read_samples(target, 10_000, 99_000)) == 15 * 16_000
+    with pytest.raises(FileNotFoundError):
+        read_samples(target, 0, 1_000)
+    write_working_copy(source, target, max_duration_s=60)
+    assert len(read_samples(target, 0, 99_000)) == 25 * 16_000
+
+
+def test_a_disk_that_is_full_at_the_very_end_leaves_nothing_behind_either(
+    source: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def fail_at_the_end(new: str, old: Path) -> None:
+        if old.name == "end":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(new, old)
+
+    monkeypatch.setattr(os, "replace", fail_at_the_end)
+    with pytest.raises(OSError, match="No space"):
+        write_working_copy(source, target, max_duration_s=60)
     assert list(target.parent.iterdir()) == []
 
 

@@ -85,7 +85,7 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
             bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
         ) as bar,
     ):
-        copy = Path(folder) / "audio.flac"
+        copy = Path(folder) / "audio"
         bar.set_description("Reading")
         report = write_working_copy(source, copy, max_duration_s=settings.MAX_AUDIO_S)
         bar.reset(report.duration_ms)
