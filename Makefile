@@ -9,6 +9,13 @@ PYTHON3 ?= $(shell for python in python3 python3.14 python3.13 python3.12 python
 UV := uv==0.13.8
 # Servers of other people that tests and benchmarks talk to. Their requirements do not fit together with ours.
 PEERS := open-asr-server faster-whisper-server
+# Half of what the slow tests do is to wait: three at once keep two cores busy, and more make each other late.
+PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
+# Into the Python that is given, what the first prerequisite lists. uv takes a third of the time of pip, but does not
+# read pip's configuration (of a mirror, say): where it does not get the packages, pip does.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+install = { $(PYTHON) $(PIP_INSTALL) "$(UV)" && \
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(1) -r $<; } || $(1) $(PIP_INSTALL) -r $<
 
 .PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
@@ -31,10 +38,10 @@ setup-peers: $(PEERS:%=.peers/%/.installed) ## Install the two servers of others
 
 test: setup-dev ## The whole suite, on SQLite and on PostgreSQL (ARGS= goes to pytest)
 	@echo "== Tests on SQLite: all of them"
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 	@if why=$$($(PYTHON) -m tests.services postgres 2>&1); then \
 		echo "== Tests on PostgreSQL: those that use the database"; \
-		TEST_DATABASE=postgres $(PYTHON) -m pytest $(ARGS); \
+		TEST_DATABASE=postgres $(PYTEST) $(ARGS); \
 	elif [ "$$CI" = true ]; then \
 		echo "$$why; CI=true makes that a failure"; exit 1; \
 	fi
@@ -54,7 +61,7 @@ migrations-check: setup-dev ## Whether the models and their migrations agree
 		DATA_DIR="$$data" SECRET_KEY=check DATABASE_URL= $(PYTHON) manage.py makemigrations --check --dry-run
 
 requirements: setup-dev ## Pin anew what pyproject.toml asks for (ARGS=--upgrade for newer versions)
-	@$(PYTHON) -m pip install --quiet "$(UV)"
+	@$(PYTHON) $(PIP_INSTALL) "$(UV)"
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
 		pyproject.toml -o requirements.txt
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
@@ -114,16 +121,16 @@ $(VENV)/.made: | venv
 
 $(VENV)/.installed: requirements.txt | $(VENV)/.made
 	@echo "Installing the pinned requirements; the first time takes some minutes ..."
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(call install,$(PYTHON))
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt | $(VENV)/.made
 	@echo "Installing the requirements of tests and checks ..."
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(call install,$(PYTHON))
 	@touch $@
 
 .peers/%/.installed: tests/peers/%.txt | venv $(VENV)/.made
 	@echo "Installing $* ..."
 	@$(PYTHON) -m venv --clear .peers/$*
-	@.peers/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(call install,.peers/$*/bin/python)
 	@touch $@

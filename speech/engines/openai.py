@@ -32,7 +32,7 @@ from speech.voice_activity import SpeechDetector
 POLL_S = 0.5
 MARGIN_MS = 400
 """Kept of the silence around what is said. The rest costs money, and invites inventions."""
-EDGE = 4 * SAMPLE_RATE
+EDGE = 10 * SAMPLE_RATE
 """In samples: silence is looked for at either end in stretches of this length, as far as need be."""
 SHORTEST = SAMPLE_RATE // 2
 """In samples. OpenAI refuses less than a tenth of a second."""

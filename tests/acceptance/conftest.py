@@ -15,8 +15,11 @@ import psutil
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+# Several browsers at once are slow at times.
+expect.set_options(timeout=15_000)
 
 
 def wait_for(condition: Callable[[], object], *, within_s: float, what: str, every_s: float = 0.1) -> None:

@@ -129,6 +129,7 @@ def test_an_idle_cluster_that_lost_a_process_is_replaced(runner, lose_queue, ali
     assert_completed_once(expected, runner.log)
 
 
+@pytest.mark.restarts_postgres
 def test_jobs_survive_a_database_that_goes_away(runner, lose_queue, alice):
     expected = make_jobs(alice, prompt="fake:slow=0.4", jobs=2)
     runner.start()

@@ -41,8 +41,9 @@ from tests.speech.wer import spoken_words, wer
 pytestmark = [pytest.mark.slow, pytest.mark.peers, pytest.mark.recordings]
 
 RECORDINGS = ("en_jfk_11s.flac", "en_two_cities_44s.m4a", "en_sonnet1_53s.mp3")
-# Opus costs a word here and there, and gains one elsewhere.
-MORE_WER = 0.02
+# Opus costs a word here and there, and gains one elsewhere; which ones depends on the processor, too: where a
+# server computes with eight bits, as many as three in a minute. A lost piece would cost more.
+MORE_WER = 0.04
 # Whisper's word times jump where a speaker pauses; these are of the same model.
 WORD_TIMES_MS = 100
 

@@ -193,6 +193,7 @@ def test_workers_killed_while_it_is_recorded_cost_no_word(runner, record):
     assert any("window" in line for line in gone)
 
 
+@pytest.mark.restarts_postgres
 def test_a_database_that_goes_away_while_it_is_recorded_costs_nothing(runner, record):
     runner.start()
     recorder = record(seconds=140, chunk_s=2.9, prompt="fake:slow=0.3")
@@ -241,6 +242,8 @@ def test_what_is_recorded_while_no_worker_runs_is_transcribed_when_one_does(runn
     assert dict(again) == done_before
 
 
+# On a machine that does other things as well, some would be told to come again.
+@pytest.mark.alone
 def test_fifty_recordings_at_once_each_become_their_own_transcript(runner, record):
     runner.start()
     random.seed(3)

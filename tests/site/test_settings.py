@@ -109,6 +109,22 @@ def test_starting_django_loads_no_inference_library(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+def test_workers_are_forked_with_the_client_of_providers_but_with_no_inference_library(tmp_path):
+    program = (
+        "import django, sys, threading; sys.argv[1:] = ['{command}']; django.setup();"
+        "print('openai' in sys.modules, threading.active_count(),"
+        f" [m for m in {INFERENCE} if m in sys.modules])"
+    )
+    gpu = {"PROVIDER_GPU_BASE_URL": "http://127.0.0.1:9000/v1", "PROVIDER_GPU_MODELS": "large-v3"}
+    for command, more, loaded in (
+        ("qcluster", {"PROVIDERS": "gpu", **gpu}, True),
+        ("qcluster", {}, False),
+        ("migrate", {"PROVIDERS": "gpu", **gpu}, False),
+    ):
+        done = python(program.format(command=command), tmp_path, SECRET_KEY="x", **more)
+        assert (done.returncode, done.stdout.strip()) == (0, f"{loaded} 1 []"), done.stderr
+
+
 def test_the_deployment_check_finds_nothing_with_a_production_environment(tmp_path):
     done = python(
         "from django.core.management import call_command as c; import django; django.setup();"

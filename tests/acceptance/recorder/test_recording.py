@@ -206,7 +206,8 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
     browser.close()
     # It grew while it was recorded, and a window at most was not yet there.
     assert len(grown) >= 2
-    assert wer(spoken, shown) < 0.05, shown
+    # Where its windows end depends on when they were looked at. A lost piece would be an eighth of the words.
+    assert wer(spoken, shown) < 0.08, shown
 
 
 # --- How it looks --------------------------------------------------------------------------------
