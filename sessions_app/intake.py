@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 AUDIO_FOLDER = "audio"
+SAVE_TRIES = 5
 
 
 def store_upload(
@@ -148,7 +149,7 @@ def store_audio(session_id: uuid.UUID, number: int, upload: HashedUpload, info: 
     try:
         with refuse_when_full():
             os.fsync(upload.file.fileno())
-            name = default_storage.save(name, upload)
+            name = _save(name, upload)
             upload.close()
             if isinstance(default_storage, FileSystemStorage):
                 folder = Path(default_storage.path(name)).parent
@@ -158,6 +159,15 @@ def store_audio(session_id: uuid.UUID, number: int, upload: HashedUpload, info: 
         remove_audio([name])
         raise
     return name
+
+
+def _save(name: str, upload: HashedUpload) -> str:
+    for _ in range(SAVE_TRIES - 1):
+        with suppress(FileNotFoundError):
+            return default_storage.save(name, upload)
+        # Between making the folder and moving the file into it, another request has found the folder empty
+        # and removed it with a file of its own.
+    return default_storage.save(name, upload)
 
 
 def sync_folder(folder: Path) -> None:

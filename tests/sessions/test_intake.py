@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.core.files.storage import default_storage
+from django.core.files.storage import default_storage, filesystem
 from django.db import DatabaseError, OperationalError, connections
 from django.utils import timezone
 
@@ -33,10 +33,47 @@ def store(owner, content: bytes, name: str = "talk.wav", **options) -> Transcrip
         return intake.store_upload(owner, upload, resolve_options(), source=SessionSource.UPLOAD, **options)
 
 
+@pytest.fixture
+def remove_the_folder(monkeypatch):
+    """So many times a file finds the folder gone that was just made for it."""
+    move = filesystem.file_move_safe
+
+    def install(times: int) -> list[str]:
+        removed: list[str] = []
+
+        def move_later(source, target, **options):
+            if len(removed) < times:
+                removed.append(target)
+                intake.remove_folder(str(Path(target).parent.relative_to(default_storage.location)))
+            return move(source, target, **options)
+
+        monkeypatch.setattr(filesystem, "file_move_safe", move_later)
+        return removed
+
+    return install
+
+
 def no_rows() -> bool:
     return not any(
         m.objects.exists() for m in (RecordingSession, AudioChunk, TranscriptionJob, IdempotencyKey)
     )
+
+
+def test_a_folder_that_another_request_has_found_empty_is_made_again(alice, wav, remove_the_folder):
+    removed = remove_the_folder(2)
+    job = store(alice, wav)
+    assert len(removed) == 2
+    assert job.session.chunks.get().file.read() == wav
+
+
+def test_a_folder_that_is_removed_each_time_is_an_error_and_leaves_nothing(
+    alice, wav, remove_the_folder, left_behind
+):
+    remove_the_folder(99)
+    with pytest.raises(FileNotFoundError):
+        store(alice, wav)
+    assert no_rows()
+    assert not [path for path in left_behind() if Path(path).is_file()]
 
 
 # --- What is stored ------------------------------------------------------------------------------
