@@ -1,4 +1,4 @@
-"""Every change of a job's state, and of its work's, but for the claim and for failures.
+"""Every change of a job's state, and of its work's, but for the claim, for failures, and for plans.
 
 Each function is one short transaction. Those that touch a job lock its row first, then its work: two
 workers that finish a job's last two windows must not each leave the closing to the other.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
 from jobs_app import claims, queue, usage
@@ -37,12 +36,10 @@ from jobs_app.options import JobOptions
 from jobs_app.summary import summarise
 from jobs_app.vocabulary import vocabulary_of
 from speech.cues import join_texts
-from speech.types import Transcription, samples_to_ms
+from speech.types import Transcription
 
 if TYPE_CHECKING:
-    from jobs_app.preparation import Preparation
     from sessions_app.models import RecordingSession
-    from speech.windows import Window
 
 logger = logging.getLogger(__name__)
 
@@ -137,10 +134,10 @@ def _prepare_again(job: TranscriptionJob, *, owner_id: int) -> None:
 
 
 def _add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
-    JobStep.objects.create(kind=kind, **_work_columns(job, owner_id))
+    JobStep.objects.create(kind=kind, **work_columns(job, owner_id))
 
 
-def _work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, Any]:
+def work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, Any]:
     return {
         "job": job,
         "owner_id": owner_id,
@@ -189,90 +186,6 @@ def release(
     ended = {"finished_at": Now()} if status != WorkStatus.WAITING else {}
     row = claims.held(work).filter(**still or {})
     return bool(row.update(status=status, lease_token="", lease_until=None, **ended, **columns))
-
-
-@transaction.atomic
-def finish_preparation(step: JobStep, found: Preparation) -> bool:
-    """Store what was found. False: the step is no longer this run's, and nothing was stored."""
-    job = lock_job(step.job_id)
-    if job is None:
-        return False
-    session = job.session
-    more = (session.finished_at is not None) != found.finished_seen or (
-        session.chunks.count() != found.chunks_seen
-    )
-    again: dict[str, Any] = {}
-    if not found.complete and (more or found.wait_s is not None):
-        wait_s = 0 if more else found.wait_s
-        again = {"not_before": Now() + timedelta(seconds=wait_s or 0)}
-    if not release(
-        step,
-        WorkStatus.WAITING if again else WorkStatus.DONE,
-        progress_ms=found.duration_ms,
-        # It has succeeded; should it run again, that is not another try of the same.
-        attempt=0,
-        error_code="",
-        error="",
-        **again,
-    ):
-        return False
-    job.duration_ms = found.duration_ms
-    job.decode_report = found.report
-    job.gaps = found.gaps
-    job.planned_ms = found.planned_ms
-    job.planned = found.complete
-    job.stage = JobStage.TRANSCRIBING
-    job.save(update_fields=["duration_ms", "decode_report", "gaps", "planned_ms", "planned", "stage"])
-    for chunk_id, (start_sample, sample_count) in found.places.items():
-        session.chunks.filter(pk=chunk_id).update(
-            start_sample=start_sample, sample_count=sample_count, duration_ms=samples_to_ms(sample_count)
-        )
-    for start_ms, end_ms in found.dropped:
-        job.chunktranscriptions.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
-    _add_windows(job, found.windows, owner_id=step.owner_id)
-    close_if_complete(job, owner_id=step.owner_id)
-    queue.wake_on_commit(max(1, len(found.windows)))
-    return True
-
-
-@transaction.atomic
-def publish_windows(step: JobStep, windows: Sequence[Window], starts: Mapping[uuid.UUID, int]) -> bool:
-    """Let others transcribe these windows while the rest is planned. False: the step is no longer this run's.
-
-    `starts`: on which sample of the timeline the chunks begin, where it is new.
-    """
-    job = lock_job(step.job_id)
-    if job is None or not claims.held(step).exists():
-        return False
-    if windows[-1].end_ms <= job.planned_ms:
-        return True  # stored, but the database's answer was lost
-    for chunk_id, start_sample in starts.items():
-        job.session.chunks.filter(pk=chunk_id).update(start_sample=start_sample)
-    _add_windows(job, windows, owner_id=step.owner_id)
-    job.planned_ms = windows[-1].end_ms
-    job.save(update_fields=["planned_ms"])
-    queue.wake_on_commit(len(windows))
-    return True
-
-
-def _add_windows(job: TranscriptionJob, windows: Sequence[Window], *, owner_id: int) -> None:
-    last = job.chunktranscriptions.aggregate(last=Max("number"))["last"]
-    first = 0 if last is None else last + 1
-    columns = _work_columns(job, owner_id)
-    ChunkTranscription.objects.bulk_create(
-        ChunkTranscription(
-            number=number,
-            start_ms=w.start_ms,
-            end_ms=w.end_ms,
-            speech_ms=w.speech_ms,
-            # Where nobody speaks there is nothing to do.
-            status=WorkStatus.WAITING if w.speech_ms else WorkStatus.DONE,
-            engine=job.engine,
-            model=job.model,
-            **columns,
-        )
-        for number, w in enumerate(windows, start=first)
-    )
 
 
 @transaction.atomic
@@ -354,7 +267,7 @@ def finish_job(step: JobStep) -> bool:
     if _in_pieces(job):
         # Behind everything that somebody waits for the text of, before all uploads.
         rank = claims.rank(interactive=False, priority=JobPriority.HIGH)
-        columns = {**_work_columns(job, step.owner_id), "rank": rank}
+        columns = {**work_columns(job, step.owner_id), "rank": rank}
         JobStep.objects.create(kind=StepKind.JOIN, **columns)
         queue.wake_on_commit()
     return True

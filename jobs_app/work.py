@@ -19,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs_app import claims, failures, lifecycle, providers, timeline, usage
+from jobs_app import claims, failures, lifecycle, plans, providers, timeline, usage
 from jobs_app.guard import Guard, LeaseLost
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind
 from jobs_app.options import engine_for, transcribe_options
@@ -117,14 +117,14 @@ def _prepare(step: JobStep, guard: Guard) -> None:
     """Place the chunks on the timeline and plan windows of it."""
 
     def publish(windows: Sequence[Window], starts: Mapping[uuid.UUID, int]) -> None:
-        if not _persist(guard, lambda: lifecycle.publish_windows(step, windows, starts)):
+        if not _persist(guard, lambda: plans.publish_windows(step, windows, starts)):
             raise LeaseLost(str(step))
 
     chunks = _chunks(step, guard)
     # Read before the chunks were: if it has finished since, they may not be all, and this runs again.
     finished = step.job.session.finished_at is not None
     found = prepare(step, guard, chunks, finished=finished, publish=publish)
-    _persist(guard, lambda: lifecycle.finish_preparation(step, found))
+    _persist(guard, lambda: plans.finish_preparation(step, found))
 
 
 def _transcribe(window: ChunkTranscription, guard: Guard) -> Transcription:

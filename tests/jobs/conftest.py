@@ -9,7 +9,7 @@ from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs_app import lifecycle
+from jobs_app import lifecycle, plans
 from jobs_app.models import ChunkTranscription, StepKind
 from jobs_app.options import resolve_options
 from jobs_app.preparation import Preparation
@@ -144,7 +144,7 @@ def prepare(step, windows: list[Window]) -> bool:
         duration_ms=duration_ms,
         planned_ms=duration_ms,
     )
-    return lifecycle.finish_preparation(step, found)
+    return plans.finish_preparation(step, found)
 
 
 @pytest.fixture

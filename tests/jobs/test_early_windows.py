@@ -10,7 +10,7 @@ from django.core.files.base import ContentFile
 from django.db import OperationalError
 from django.utils import timezone
 
-from jobs_app import guard, lifecycle, progress, sweep, timeline, work
+from jobs_app import guard, lifecycle, plans, progress, sweep, timeline, work
 from jobs_app.models import ChunkTranscription, JobStatus, JobStep, StepKind, WorkStatus
 from jobs_app.options import resolve_options
 from speech import working_copy
@@ -38,14 +38,14 @@ def when_published(monkeypatch):
     """Do something each time after windows were published."""
 
     def install(then):
-        publish = lifecycle.publish_windows
+        publish = plans.publish_windows
 
         def published(step, windows, starts):
             stored = publish(step, windows, starts)
             then(step, windows)
             return stored
 
-        monkeypatch.setattr(lifecycle, "publish_windows", published)
+        monkeypatch.setattr(plans, "publish_windows", published)
 
     return install
 

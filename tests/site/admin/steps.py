@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Permission
 from django.urls import reverse
 
-from jobs_app import claims, failures, lifecycle
+from jobs_app import claims, failures, lifecycle, plans
 from jobs_app.models import (
     StepKind,
 )
@@ -32,7 +32,7 @@ def prepare(job, n_windows: int = 2):
     lifecycle.note_start(step)
     windows = [Window(i * 30_000, (i + 1) * 30_000, 30_000) for i in range(n_windows)]
     report = DecodeReport(container="wav", codec="pcm_s16le", samples=480_000 * n_windows, notes=["A note."])
-    assert lifecycle.finish_preparation(step, preparation(windows, report))
+    assert plans.finish_preparation(step, preparation(windows, report))
 
 
 def preparation(windows, report):

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission
 from django.core.files.storage import default_storage
 from django.urls import reverse
 
-from jobs_app import claims, lifecycle
+from jobs_app import claims, lifecycle, plans
 from jobs_app.models import (
     ChunkTranscription,
     JobStatus,
@@ -132,7 +132,7 @@ def test_a_deleted_job_is_cancelled_first_and_its_recording_stays(as_staff, new_
     assert not TranscriptionJob.objects.exists()
     assert RecordingSession.objects.get().pk == session_id
     # The worker in the middle of it stores nothing.
-    assert not lifecycle.finish_preparation(step, preparation([], DecodeReport()))
+    assert not plans.finish_preparation(step, preparation([], DecodeReport()))
 
 
 @pytest.mark.parametrize("at_once", [False, True])
