@@ -6,7 +6,10 @@ PYTHON := $(VENV)/bin/python
 # Looked for only when .venv has to be made; `make run PYTHON3=/path/to/python3` takes another.
 PYTHON3 ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
-UV := uv==0.13.8
+# Installs the rest.
+UV := deploy/uv.txt
+# Images of containers often set it. Each process of the tests would rewrite the asserts of all of them anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Servers of other people that tests and benchmarks talk to. Their requirements do not fit together with ours.
 PEERS := open-asr-server faster-whisper-server
 # Half of what the slow tests do is to wait: three at once keep two cores busy, and more make each other late.
@@ -14,21 +17,25 @@ PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
 # Into the Python that is given, what the first prerequisite lists. uv takes a third of the time of pip, but does not
 # read pip's configuration (of a mirror, say): where it does not get the packages, pip does.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-install = { $(PYTHON) $(PIP_INSTALL) "$(UV)" && \
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(1) -r $<; } || $(1) $(PIP_INSTALL) -r $<
+install = { $(PYTHON) $(PIP_INSTALL) --require-hashes -r $(UV) && \
+	$(VENV)/bin/uv pip install --quiet --compile-bytecode --require-hashes --python $(1) -r $<; } || \
+	$(1) $(PIP_INSTALL) --require-hashes -r $<
 
-.PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check clean \
+# Hashes, so that another file under the same name and version is refused.
+COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hashes
+
+.PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check drawing clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
-	bench-openai bench-provider bench-tus
+	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | awk -F ':.* ## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
 run: setup ## Start the site as production serves it, with a sample transcript (HOST=, PORT= and other settings)
-	@$(PYTHON) -m deploy.run
+	@$(PYTHON) -m deploy.run --with-parent
 
 dev: setup-dev ## Start the site for development: DEBUG, reload; the workers start again only with it
-	@$(PYTHON) -m deploy.run --dev
+	@$(PYTHON) -m deploy.run --dev --with-parent
 
 setup: venv $(VENV)/.installed ## Make .venv and install what the site needs
 
@@ -60,14 +67,17 @@ migrations-check: setup-dev ## Whether the models and their migrations agree
 	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && \
 		DATA_DIR="$$data" SECRET_KEY=check DATABASE_URL= $(PYTHON) manage.py makemigrations --check --dry-run
 
+drawing: venv ## Draw docs/architecture.svg anew, from what the code imports
+	@$(PYTHON) -m docs.picture.draw
+
 requirements: setup-dev ## Pin anew what pyproject.toml asks for (ARGS=--upgrade for newer versions)
-	@$(PYTHON) $(PIP_INSTALL) "$(UV)"
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
-		pyproject.toml -o requirements.txt
-	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
+	@$(PYTHON) $(PIP_INSTALL) --require-hashes -r $(UV)
+	@$(VENV)/bin/uv pip compile --quiet $(COMPILE) $(ARGS) deploy/uv.in -o $(UV)
+	@$(VENV)/bin/uv pip compile --quiet $(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
+	@$(VENV)/bin/uv pip compile --quiet $(COMPILE) $(ARGS) \
 		--extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	@for peer in $(PEERS); do \
-		$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url $(ARGS) \
+		$(VENV)/bin/uv pip compile --quiet $(COMPILE) $(ARGS) \
 			tests/peers/$$peer.in -o tests/peers/$$peer.txt || exit; \
 	done
 
@@ -80,11 +90,14 @@ bench-memory: setup-dev ## Peak memory of workers and web server with large file
 bench-quality: setup-dev ## Word error rate of jobs beside the engine's own
 	@$(PYTHON) -m benchmarks.quality $(ARGS)
 
+bench-invented: setup-dev ## Words that nobody said, with hints and without; names that hints bring out right
+	@$(PYTHON) -m benchmarks.invented $(ARGS)
+
 bench-latency: setup-dev ## Time from enqueue to start, and of the status endpoint
 	@$(PYTHON) -m benchmarks.latency $(ARGS)
 
 bench-recording: setup-dev ## Recordings in chunks: time from stop to text, seams, word times
-	@$(PYTHON) -m benchmarks.recording $(ARGS)
+	@$(PYTHON) -m benchmarks.chunked_recording $(ARGS)
 
 bench-chunks: setup-dev ## Time of a chunk's answer while 50 people record
 	@$(PYTHON) -m benchmarks.chunk_upload $(ARGS)
@@ -97,6 +110,15 @@ bench-provider: setup-dev ## An hour through a provider that answers slowly, 1 r
 
 bench-tus: setup-dev ## 1 GB by tus through a connection that is cut 20 times
 	@$(PYTHON) -m benchmarks.tus $(ARGS)
+
+bench-probe: setup-dev ## What looking at an upload in a process of its own costs
+	@$(PYTHON) -m benchmarks.probe $(ARGS)
+
+bench-live: setup-dev ## Words while they are spoken: when they appear, how they change, what they cost
+	@$(PYTHON) -m benchmarks.live $(ARGS)
+
+bench-waiting: setup-dev ## How many windows of others go before one's own: people, jobs, slots of a provider
+	@$(PYTHON) -m benchmarks.waiting $(ARGS)
 
 clean: ## Remove .venv, .peers and caches, never var/ with its data
 	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,13 +1,13 @@
-"""How fast a chunk of a recording is answered while many people record and the workers are busy.
+"""Measure how fast a chunk of a recording is answered while many people record and the workers are busy.
 
-python -m benchmarks.chunk_upload [--recorders 50] [--every-s 30 10] [--seconds 90] [--model base]
+    python -m benchmarks.chunk_upload [--recorders 50] [--every-s 30 10] [--seconds 90] [--model base]
 
-Each recorder is a person of their own, and sends 30 s of speech (WAV, 16 kHz, 960 kB) every `--every-s`
-seconds, beginning at a random moment of the first such span. 50 of them every 30 s are what 50 people who
-record at once send; every 10 s is three times as much. The answer is timed in a process of its own, from
-sending the request to the end of the answer. The workers transcribe with the given model, two uploads of ten
-minutes and then whatever has come; how busy they are is measured. On SQLite, and on PostgreSQL where there is
-one (TEST_POSTGRES_URL). Goal: p95 under 150 ms.
+Each recorder is another person. It sends 30 s of speech (WAV, 16 kHz, 960 kB) every `--every-s` seconds, and
+begins at a random moment of the first such span. 50 recorders every 30 s are what 50 people send who record
+at once; every 10 s is three times as much. The answer is timed in a separate process, from sending the
+request to the end of the answer. The workers transcribe with the given model, first two uploads of ten
+minutes and then whatever has come; the table shows how busy they are. It runs on SQLite, and on PostgreSQL if
+there is one (TEST_POSTGRES_URL). Goal: p95 under 150 ms.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import httpx2
 import numpy as np
 import psutil
 
+from benchmarks.chunked_recording import in_own_process, read_aloud, wav_bytes
 from benchmarks.latency import quantiles
-from benchmarks.recording import in_own_process, reading, wav
-from benchmarks.recordings import long_english
+from benchmarks.long_recordings import long_english
 from benchmarks.server import Server, postgres_database
 from speech.types import SAMPLE_RATE
 from tests.services import lacking
@@ -36,17 +36,14 @@ from tests.services import lacking
 CHUNK_S = 30
 
 NEW_TOKENS = """
-from django.contrib.auth import get_user_model
-from rest_framework.authtoken.models import Token
-User = get_user_model()
-users = User.objects.bulk_create(User(username=f"recorder-{{n}}") for n in range({recorders}))
-tokens = Token.objects.bulk_create(Token(user=user, key=Token.generate_key()) for user in users)
-print(" ".join(token.key for token in tokens))
+from people_app.models import ApiToken, User
+users = [User.objects.create_user(f"recorder-{{n}}") for n in range({recorders})]
+print(" ".join(ApiToken.objects.issue(user).key for user in users))
 """
 
 
 def send_all(url: str, tokens: list[str], chunks: list[bytes], every_s: float, seconds: float) -> list[float]:
-    """How long each chunk's answer took, in seconds. For a process of its own."""
+    """Return how many seconds each chunk's answer took. It is to run in its own process."""
     return asyncio.run(_send_all(url, tokens, chunks, every_s, seconds))
 
 
@@ -118,9 +115,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=90, help="of recording, for each row")
     parser.add_argument("--model", default="base")
     given = parser.parse_args()
-    sound, _ = reading(10)
+    sound, _ = read_aloud(10)
     length = CHUNK_S * SAMPLE_RATE
-    chunks = [wav(part) for part in np.split(sound, range(length, len(sound), length))[:-1]]
+    chunks = [wav_bytes(part) for part in np.split(sound, range(length, len(sound), length))[:-1]]
     print(f"\n{'milliseconds to the answer':44}{'chunks':>7}{'median':>8}{'p95':>8}{'most':>8}", end="")
     print(f"{'workers %':>10}{'web %':>6}  of one CPU")
     databases = ["SQLite"]

@@ -1,9 +1,10 @@
-"""How soon a job is started, and how fast its status is answered while all workers are busy.
+"""Measure how soon a job is started, and how fast its status is answered while all workers are busy.
 
-python -m benchmarks.latency [--jobs 40] [--requests 400]
+    python -m benchmarks.latency [--jobs 40] [--requests 400]
 
-Start: from the row's creation to the claim by an idle worker, both by the database's clock, SQLite.
-Status: GET /api/jobs/{id}/status/ while both workers transcribe. Goals: p95 under 300 ms, and under 50 ms.
+Start is the time from the creation of the row to the claim by an idle worker, both by the database's clock,
+on SQLite. Status is GET /api/jobs/{id}/status/ while both workers transcribe. Goals: p95 under 300 ms, and
+under 50 ms.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.recordings import long_english
+from benchmarks.long_recordings import long_english
 from benchmarks.server import Server
 from speech.types import SAMPLE_RATE
 
 
 def quantiles(seconds: list[float]) -> str:
+    """Return the median, the 95th percentile and the maximum in ms, as columns."""
     cuts = statistics.quantiles(seconds, n=20)
     return f"{statistics.median(seconds) * 1000:8.0f}{cuts[-1] * 1000:8.0f}{max(seconds) * 1000:8.0f}"
 
 
 def starts(server: Server, file: Path, jobs: int) -> list[float]:
+    """Return for each job how many seconds passed from its creation to its start."""
     waits = []
     for _ in range(jobs):
         job = server.wait(server.upload(file)["job"]["id"])
@@ -39,6 +42,7 @@ def starts(server: Server, file: Path, jobs: int) -> list[float]:
 
 
 def status_answers(server: Server, file: Path, requests: int) -> list[float]:
+    """Return how many seconds each answer to a request for the status took."""
     jobs = [server.upload(file)["job"]["id"] for _ in range(2)]
     while server.job(jobs[0])["stage"] != "transcribing":
         time.sleep(0.2)
@@ -67,7 +71,7 @@ def main() -> None:
         short, long = Path(folder) / "second.wav", Path(folder) / "long.flac"
         soundfile.write(short, np.zeros(SAMPLE_RATE, dtype=np.int16), SAMPLE_RATE)
         long_english(long, minutes=10)
-        # The first job loads what later ones find loaded.
+        # The first jobs load what later ones find loaded.
         starts(server, short, 2)
         started = starts(server, short, given.jobs)
         answered = status_answers(server, long, given.requests)

@@ -1,10 +1,11 @@
-"""Peak memory of a worker for a long file beside a short one, and of the web process during a large upload.
+"""Measure the peak memory of a worker for a long and a short file, and of the web process during a large
+upload.
 
-python -m benchmarks.memory [--hours 4] [--upload-mb 1024]
+    python -m benchmarks.memory [--hours 4] [--upload-mb 1024]
 
-The worker's peak is the highest resident size of any worker process, sampled every 50 ms, from the upload to
-"completed", each file on a server of its own. Goals: the long file at most 1.2 times the 10-minute one;
-the web process at most 50 MB above idle.
+A worker's peak is the highest resident size of any worker process, sampled every 50 ms, from the upload to
+"completed". Each file has its own server. Goals: the long file at most 1.2 times the 10-minute one; the web
+process at most 50 MB above idle.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy as np
 import psutil
 import soundfile
 
-from benchmarks.recordings import long_english
+from benchmarks.long_recordings import long_english
 from benchmarks.server import Server
 from speech.types import SAMPLE_RATE
 
@@ -31,7 +32,9 @@ MB = 1024 * 1024
 
 @contextmanager
 def peak_rss(processes: Callable[[], list[psutil.Process]]) -> Iterator[list[int]]:
-    """The highest resident size in bytes of any one of the processes, in a list of one, at the end."""
+    """Give a list of one number: at the end, it is the highest resident size in bytes of any of the
+    processes.
+    """
     peak = [0]
     over = threading.Event()
 
@@ -60,10 +63,10 @@ def worker_peak_mb(file: Path, model: str) -> float:
 
 
 def web_peak_mb(file: Path) -> tuple[float, float]:
-    """Idle, and the peak while `file` is sent."""
+    """Return the size in MB when idle, and the peak while `file` is sent."""
     with Server(workers=1, MAX_UPLOAD_MB="4096") as server:
         web = psutil.Process(server.web.pid)
-        # A small one first: what every upload loads is not what a large one costs.
+        # A small file is sent first, because what every upload loads is not a cost of a large one.
         small = file.with_name("small.wav")
         soundfile.write(small, np.zeros(SAMPLE_RATE, dtype=np.int16), SAMPLE_RATE)
         server.wait(server.upload(small)["job"]["id"])
@@ -74,7 +77,7 @@ def web_peak_mb(file: Path) -> tuple[float, float]:
 
 
 def large_wav(path: Path, size_mb: int) -> None:
-    """Noise, so that nothing can be compressed away. 16-bit, 48 kHz, two channels."""
+    """Write noise, which cannot be compressed: 16-bit, 48 kHz, two channels."""
     rng = np.random.default_rng(1)
     with soundfile.SoundFile(path, "w", 48_000, 2, subtype="PCM_16") as file:
         for _ in range(size_mb):

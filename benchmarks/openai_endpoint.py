@@ -1,19 +1,19 @@
-"""What POST /v1/audio/transcriptions takes beside the engine alone, and gets done beside peer servers.
+"""Compare POST /v1/audio/transcriptions with the engine alone, and its throughput with that of peer servers.
 
-python -m benchmarks.openai_endpoint [--models tiny.en base] [--requests 20] [--clients 8] [--load 48]
-                                     [--rounds 3]
+    python -m benchmarks.openai_endpoint [--models tiny.en base] [--requests 20] [--clients 8] [--load 48]
+                                         [--rounds 3]
 
-Overhead: one clip of 11 s, one client, an idle machine: the official client's call, from its beginning to
-the text. Right before each call the same engine, loaded in a process of its own with one thread as in a
-worker, transcribes the same samples; the overhead is the difference of the two. Sending, storing, decoding,
-the queue, the transcript and the answer are in it. Goal: at most 0.4 s.
+Overhead: one client sends one clip of 11 s on an idle machine. The call of the official client is timed from
+its beginning to the text. Right before each call, the same engine transcribes the same samples in a separate
+process with one thread, as in a worker. The overhead is the difference. It includes sending, storing,
+decoding, the queue, the transcript and the answer. Goal: at most 0.4 s.
 
-Throughput: `--clients` clients that each send the clip again as soon as they have an answer, `--load`
-requests in all, in turns to our server (two workers of one thread) and to the peers (`make setup-peers`),
-each as it was fastest here (PEERS). All run on this machine at the same time, and those that are not asked
-stand idle. All have the same model files, the same clip and the language given. Ours does more for each: it
-listens for voice first, and stores the recording and its transcript with word times. Goal: at least as many
-per second as the better peer.
+Throughput: each of `--clients` clients sends the clip again as soon as it has an answer, `--load` requests in
+all. They go in turns to this server (two workers of one thread) and to the peers (`make setup-peers`), each
+with the settings with which it was fastest here (PEERS). All servers run on this machine at the same time,
+and those that are not asked are idle. All have the same model files, the same clip and the language given.
+This server does more for each request: it detects voice activity first, and stores the recording and its
+transcript with word times. Goal: at least as many requests per second as the better peer.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from faster_whisper import decode_audio
 from openai import OpenAI
 
 from benchmarks.latency import quantiles
-from benchmarks.recordings import FOLDER, manifest
+from benchmarks.long_recordings import FOLDER, manifest
 from benchmarks.server import MODELS, Server
 from speech.engines import load_engine
 from speech.engines.base import EngineSettings, TranscribeOptions
@@ -49,9 +49,9 @@ CLIP = "en_jfk_11s.flac"
 LANGUAGE = "en"
 GOAL_OVERHEAD_S = 0.4
 
-# Threads and processes of each. On two idle cores, requests per second with tiny.en: open-asr-server 1.6 with
-# one thread, 1.7 with two, 2.2 with two processes; faster-whisper-server 1.4 with two processes, and with two
-# threads.
+# Threads and processes of each peer. Requests per second with tiny.en on two idle cores were: open-asr-server
+# 1.6 with one thread, 1.7 with two, 2.2 with two processes; faster-whisper-server 1.4 with two processes, and
+# the same with two threads.
 PEERS = {"open-asr-server": (1, 2), "faster-whisper-server": (1, 2)}
 
 
@@ -64,7 +64,7 @@ class Target:
 
 
 def clips(how_many: int) -> list[bytes]:
-    """The clip at different levels, because an engine may remember what it heard last."""
+    """Return the clip at different levels, because an engine may remember what it heard last."""
     sound = decode_audio(str(FOLDER / CLIP))
     made = []
     for level in np.linspace(0.6, 1, how_many):
@@ -75,7 +75,10 @@ def clips(how_many: int) -> list[bytes]:
 
 
 def engine_s(model: str, clip: bytes) -> float:
-    """Seconds of the engine for the clip. For a process of its own, which keeps the model."""
+    """Return how many seconds the engine takes for the clip.
+
+    It is to run in its own process, which keeps the model.
+    """
     engine = load_engine("local", EngineSettings(model=model, model_dir=model_path(model, MODELS), threads=1))
     samples = decode_audio(io.BytesIO(clip))
     start = time.perf_counter()
@@ -86,7 +89,7 @@ def engine_s(model: str, clip: bytes) -> float:
 
 
 def overhead(target: Target, requests: int) -> tuple[list[float], list[float]]:
-    """Seconds of the engine alone and of the call, in pairs."""
+    """Return the seconds of the engine alone and those of the call, in pairs."""
     alone, called = [], []
     first, *others = clips(requests + 1)
     with (
@@ -103,7 +106,7 @@ def overhead(target: Target, requests: int) -> tuple[list[float], list[float]]:
             return time.perf_counter() - start
 
         for _ in range(2):
-            # Loads what later calls find loaded: the model in both workers.
+            # This loads what later calls find loaded: the model in both workers.
             pool.submit(engine_s, target.model, first).result()
             send(target, clients=4, requests=4)
         for clip in others:
@@ -113,7 +116,7 @@ def overhead(target: Target, requests: int) -> tuple[list[float], list[float]]:
 
 
 def send(target: Target, *, clients: int, requests: int) -> float:
-    """Seconds until all are answered."""
+    """Return the seconds until all requests are answered."""
     return asyncio.run(_send(target, clients, requests))
 
 
@@ -138,9 +141,9 @@ async def _send(target: Target, clients: int, requests: int) -> float:
 
 
 def throughput(targets: list[Target], clients: int, requests: int, rounds: int) -> dict[str, list[float]]:
-    """Requests per second, by label."""
+    """Return the requests per second of each round, by label."""
     for target in targets:
-        # Every process loads its model.
+        # Every process loads its model before the measurement.
         send(target, clients=clients, requests=2 * clients)
     rates: dict[str, list[float]] = {target.label: [] for target in targets}
     for turn in range(rounds):
@@ -161,7 +164,7 @@ def show_throughput(model: str, rates: dict[str, list[float]]) -> None:
     ours, *_ = rates
     print(f"\n{f'{model}, requests per second':44}{'median':>8}{'each round':>22}{'ours / this':>13}")
     for label, measured in rates.items():
-        # Of the same round, since the machine's speed changes.
+        # Both values are from the same round, because the machine's speed changes.
         ratio = statistics.median(a / b for a, b in zip(rates[ours], measured, strict=True))
         each = " ".join(f"{rate:.2f}" for rate in measured)
         print(f"{label:44}{statistics.median(measured):8.2f}{each:>22}{ratio:13.2f}", flush=True)

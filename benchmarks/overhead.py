@@ -1,11 +1,11 @@
-"""How long a job takes, divided by what faster-whisper takes for the same file in one go.
+"""Compare the time of a job with that of faster-whisper for the same file in one go.
 
-python -m benchmarks.overhead [--minutes 10] [--rounds 2] [--model base]
+    python -m benchmarks.overhead [--minutes 10] [--rounds 2] [--model base]
 
-The job: two worker processes of one thread each, from the answer to the upload to "completed". The engine:
-`WhisperModel.transcribe()` of the whole file in a process of its own with its default number of threads,
-once with the options that the product uses and once with faster-whisper's own defaults. Loading the model
-counts on both sides. Goal: at most 0.75 of the engine with the same options.
+The job has two worker processes of one thread each, and is timed from the answer to the upload to
+"completed". The engine is `WhisperModel.transcribe()` of the whole file in a separate process with its
+default number of threads, once with the options of the product and once with faster-whisper's defaults. The
+time to load the model counts on both sides. Goal: at most 0.75 of the engine with the same options.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.recordings import long_english
+from benchmarks.long_recordings import long_english
 from benchmarks.server import MODELS, Server
 from speech.engines.models import model_path
 
@@ -35,6 +35,7 @@ print(time.perf_counter() - start, words)
 
 
 def sequential(model: str, file: Path, options: str) -> float:
+    """Return how many seconds faster-whisper takes for the file in one go."""
     result = subprocess.run(
         [sys.executable, "-c", SEQUENTIAL, model, str(file), options],
         check=True,
@@ -45,6 +46,7 @@ def sequential(model: str, file: Path, options: str) -> float:
 
 
 def through_the_server(file: Path, model: str) -> float:
+    """Return how many seconds a job for the file takes."""
     with Server(workers=2, ENGINE_THREADS="1", LOCAL_MODEL=model) as server:
         job_id = server.upload(file)["job"]["id"]
         start = time.perf_counter()

@@ -1,18 +1,19 @@
-"""A long file through a provider that takes its time, with one request at once and with several.
+"""Transcribe a long file through a slow provider, with one request at once and with several.
 
-python -m benchmarks.provider [--minutes 60] [--latency-s 0.5] [--at-once 4] [--rounds 2] [--container flac]
+    python -m benchmarks.provider [--minutes 60] [--latency-s 0.5] [--at-once 4] [--rounds 2]
+                                  [--container flac]
 
-The provider is tests.speech.scripted_provider in this process. It answers each request `--latency-s` after
-it has come, however many there are, with a fixed text: its answers take none of the machine's time, but
-cutting, voice activity and encoding do, in two workers. Each run is a server and a job of its own, in turns
-with one request at once and with several; the median of the rounds counts.
+The provider is tests.speech.scripted_provider in this process. It answers each request `--latency-s` after it
+has come, however many there are, with a fixed text. So its answers take none of the machine's time, but
+cutting, voice activity and encoding do, in two workers. Each run has its own server and job, in turns with
+one request at once and with several. The median of the rounds counts.
 
-whole job    from the upload's answer to "completed"
-requests     from the beginning of the first request to the end of the last answer
-processor    what the workers took of the processor, imports and encoders with them
+    whole job    from the upload's answer to "completed"
+    requests     from the beginning of the first request to the end of the last answer
+    processor    the processor time of the workers, with imports and encoders
 
 Goal: with 4 requests at once a job is at least 3.5 times as fast as with 1. Decoding, voice activity and
-encoding go on beside the requests; where they keep all cores busy, more requests at once do not help.
+encoding go on beside the requests; if they keep all cores busy, more requests at once do not help.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.recordings import long_english
+from benchmarks.long_recordings import long_english
 from benchmarks.server import Server
 from tests.speech.scripted_provider import Answer, Request, ScriptedProvider, ok
 
@@ -63,7 +64,7 @@ def run(file: Path, at_once: int, latency_s: float, container: str) -> Run:
     ):
         job_id = server.upload(file, engine="slow", language="en")["job"]["id"]
         start, used_s = time.perf_counter(), _processor_s(server)
-        # To ask more often would take the machine's time from the workers.
+        # Asking more often would take the machine's time from the workers.
         job = server.wait(job_id, every_s=0.5)
         job_s = time.perf_counter() - start
         requests = provider.requests
@@ -83,7 +84,7 @@ def _processor_s(server: Server) -> float:
     return sum(sum(process.cpu_times()[:4]) for process in server.worker_processes())
 
 
-def show(minutes: float, latency_s: float, runs: dict[int, list[Run]]) -> None:
+def print_table(minutes: float, latency_s: float, runs: dict[int, list[Run]]) -> None:
     rounds = len(runs[1])
     print(f"\n{minutes:g} minutes, answers after {latency_s:g} s, median of {rounds}; goal: {GOAL} times\n")
     print(f"{'':34}{'whole job':>22}{'requests':>22}")
@@ -121,7 +122,7 @@ def main() -> None:
         for _ in range(given.rounds):
             for at_once, measured in runs.items():
                 measured.append(run(file, at_once, given.latency_s, given.container))
-    show(given.minutes, given.latency_s, runs)
+    print_table(given.minutes, given.latency_s, runs)
 
 
 if __name__ == "__main__":

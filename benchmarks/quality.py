@@ -1,13 +1,15 @@
-"""What cutting into windows costs: a job's words beside those of faster-whisper on the whole file.
+"""Measure what cutting into windows costs: a job's words beside those of faster-whisper on the whole file.
 
-python -m benchmarks.quality [--model base] [--only NAME] [--rounds 3] [--min-window-s 40 --max-window-s 60]
+    python -m benchmarks.quality [--model base] [--only NAME] [--rounds 3]
+                                 [--min-window-s 40 --max-window-s 60]
 
 Both sides get the same language. WER is the word error rate in percent against what was said; for Japanese
-and Chinese, of characters. Near each cut the windows' words are compared with the whole file's:
+and Chinese, it counts characters. Near each cut, the words of the windows are compared with those of the
+whole file:
 
-lost      the whole file has more words within EDGE_WORDS of the cut, and some of them were said
-doubled   the windows have more words, which were not said, and which stand at the very edge or again on the
-          other side of the cut
+    lost      the whole file has more words within EDGE_WORDS of the cut, and some of them were said
+    doubled   the windows have more words, which were not said, and which stand at the very edge or again on
+              the other side of the cut
 
 Goals: at most 0.5 points more overall, nothing lost and nothing doubled.
 """
@@ -24,14 +26,14 @@ from pathlib import Path
 
 import jiwer
 
-from benchmarks.recordings import FOLDER, english_reading, manifest
+from benchmarks.long_recordings import FOLDER, english_reading, manifest
 from benchmarks.server import MODELS
 from speech.engines import load_engine
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
-from speech.engines.local import BEAM_SIZE
+from speech.engines.local.engine import BEAM_SIZE
 from speech.engines.models import model_path
-from speech.plan import plan
-from speech.working_copy import read_samples, write_working_copy
+from speech.sound.working_copy import read_samples, write_working_copy
+from speech.windows.planner import plan_windows
 from tests.speech.wer import errors, spoken_words
 
 EDGE_WORDS = 6
@@ -40,6 +42,10 @@ MAX_DURATION_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """One row of the table: words said, errors of both sides, cuts, and the words that are lost or doubled
+    there.
+    """
+
     said: int
     whole: int
     windows: int
@@ -49,10 +55,10 @@ class Row:
 
 
 def in_windows(engine: Engine, able: Capabilities, copy: Path, duration_ms: int, language: str) -> list[str]:
-    """The text of each window, as jobs are transcribed."""
+    """Return the text of each window, as jobs are transcribed."""
     return [
         _transcribe(engine, copy, window.start_ms, window.end_ms, language) if window.speech_ms else ""
-        for window in plan(partial(read_samples, copy), duration_ms, able)
+        for window in plan_windows(partial(read_samples, copy), duration_ms, able)
     ]
 
 
@@ -62,7 +68,9 @@ def _transcribe(engine: Engine, copy: Path, start_ms: int, end_ms: int, language
 
 
 def _whole(engine: Engine, copy: Path, duration_ms: int, language: str) -> str:
-    """What faster-whisper itself makes of all of it in one go, with the options of the product."""
+    """Return what faster-whisper itself makes of the whole file in one go, with the options of the
+    product.
+    """
     segments, _ = engine._model.transcribe(  # type: ignore[attr-defined]
         read_samples(copy, 0, duration_ms),
         language=language,
@@ -75,6 +83,7 @@ def _whole(engine: Engine, copy: Path, duration_ms: int, language: str) -> str:
 
 
 def measure(engine: Engine, able: Capabilities, source: Path, text: str, language: str) -> Row:
+    """Transcribe a file in windows and in one go, and compare both with what was said."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "audio"
         report = write_working_copy(source, copy, max_duration_s=MAX_DURATION_S)
@@ -91,12 +100,13 @@ def measure(engine: Engine, able: Capabilities, source: Path, text: str, languag
 
 
 def _plain(text: str, language: str) -> list[str]:
-    # What is usual for English also makes one number of "zero. One", so that a word seems to be lost.
+    # The usual normalization of English also makes one number of "zero. One", so that a word seems to be
+    # lost.
     return spoken_words(text, "" if language == "en" else language)
 
 
 def at_cuts(said: list[str], whole: list[str], windows: list[list[str]]) -> tuple[list[str], list[str]]:
-    """What is lost and what is doubled at the cuts, each with the words around it."""
+    """Return what is lost and what is doubled at the cuts, each with the words around it."""
     heard = [word for window in windows for word in window]
     all_cuts = list(accumulate(map(len, windows)))[:-1]
     lost, doubled = [], []
@@ -119,7 +129,7 @@ def at_cuts(said: list[str], whole: list[str], windows: list[list[str]]) -> tupl
 
 
 def _much_more(some: list[str], others: list[str]) -> bool:
-    # "in crease" for "increase" is another word, not one more.
+    # "in crease" for "increase" is another word and not one more.
     return len(some) > len(others) and len("".join(some)) > 2 * len("".join(others))
 
 
@@ -129,7 +139,7 @@ def _doubled(words: list[str], cut: int, first: int, end: int) -> bool:
 
 
 def _differences(reference: list[str], heard: list[str]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
-    """The longest stretches in which they differ, as places in the one and in the other."""
+    """Yield the longest stretches in which both differ, as places in the one and in the other."""
     equal = [
         (c.ref_start_idx, c.ref_end_idx, c.hyp_start_idx, c.hyp_end_idx)
         for c in _alignment(reference, heard)
@@ -142,7 +152,7 @@ def _differences(reference: list[str], heard: list[str]) -> Iterator[tuple[tuple
 
 
 def _right(said: list[str], heard: list[str]) -> set[int]:
-    """Which of the heard words are right, by their places."""
+    """Return which of the heard words are right, by their places."""
     return {
         n
         for chunk in _alignment(said, heard)
@@ -157,7 +167,7 @@ def _alignment(reference: list[str], heard: list[str]) -> list[jiwer.AlignmentCh
     return list(jiwer.process_words(" ".join(reference), " ".join(heard)).alignments[0])
 
 
-def show(name: str, row: Row) -> Row:
+def print_row(name: str, row: Row) -> Row:
     whole, windows = 100 * row.whole / row.said, 100 * row.windows / row.said
     print(
         f"{name:40}{row.said:6}{whole:8.2f}{windows:9.2f}{windows - whole:+7.2f}"
@@ -167,7 +177,7 @@ def show(name: str, row: Row) -> Row:
     return row
 
 
-def total(rows: list[Row]) -> Row:
+def total_row(rows: list[Row]) -> Row:
     return Row(
         sum(row.said for row in rows),
         sum(row.whole for row in rows),
@@ -199,15 +209,15 @@ def main() -> None:
         if recording["expect"] != "transcript" or language not in able.languages:
             continue
         if name.startswith(given.only):
-            rows.append(show(name, measure(engine, able, FOLDER / name, recording["text"], language)))
+            rows.append(print_row(name, measure(engine, able, FOLDER / name, recording["text"], language)))
     with tempfile.TemporaryDirectory() as folder:
         for seed in (1, 2):
             name = f"long {seed}, {given.rounds} rounds"
             if name.startswith(given.only):
                 long = Path(folder) / "long.flac"
                 text = english_reading(long, rounds=given.rounds, seed=seed)
-                rows.append(show(name, measure(engine, able, long, text, "en")))
-    everything = show("all", total(rows))
+                rows.append(print_row(name, measure(engine, able, long, text, "en")))
+    everything = print_row("all", total_row(rows))
     for kind, places in (("lost", everything.lost), ("doubled", everything.doubled)):
         for place in places:
             print(f"{kind}: {place}")

@@ -1,4 +1,4 @@
-"""A whole server for a measurement: web process and workers, on a database of its own."""
+"""A whole server for a measurement: a web process and workers, with their own database."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = Path(os.environ.get("DATA_DIR", ROOT / "var")) / "models"
 
 NEW_TOKEN = """
-from django.contrib.auth import get_user_model
-from rest_framework.authtoken.models import Token
-user = get_user_model().objects.create_user("benchmark", password={password!r})
-print(Token.objects.create(user=user).key)
+from people_app.models import ApiToken, User
+user = User.objects.create_user("benchmark", password={password!r})
+print(ApiToken.objects.issue(user).key)
 """
 
 
 class Server:
-    """Runs until the end of its `with`. `settings` are environment variables."""
+    """A server that runs until the end of its `with`. `settings` are environment variables."""
 
     def __init__(self, *, workers: int = 2, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
@@ -55,7 +54,7 @@ class Server:
 
     def __enter__(self) -> Server:
         if MODELS.is_dir():
-            # The model is put together once; a measurement need not do it again.
+            # The model is put together once. A measurement need not do it again.
             (self.data_dir / "models").symlink_to(MODELS.resolve())
         self.manage("migrate", "--verbosity", "0")
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
@@ -84,7 +83,7 @@ class Server:
         self._folder.cleanup()
 
     def upload(self, file: Path, **options: str) -> dict[str, Any]:
-        """Send a file; the answer, as soon as it is there."""
+        """Send a file, and return the answer as soon as it is there."""
         with file.open("rb") as content:
             answer = self.client.post("/api/uploads/", files={"file": (file.name, content)}, data=options)
         answer.raise_for_status()
@@ -94,10 +93,10 @@ class Server:
         return dict(self.client.get(f"/api/jobs/{job_id}/").raise_for_status().json())
 
     def wait(self, job_id: str, *, every_s: float = 0.05) -> dict[str, Any]:
-        """The job, once it has ended as it should.
+        """Wait until the job has completed, and return it.
 
         Raises:
-            RuntimeError: it ended otherwise.
+            RuntimeError: the job has failed or was cancelled.
         """
         while True:
             status = self.client.get(f"/api/jobs/{job_id}/status/").raise_for_status().json()
@@ -111,7 +110,7 @@ class Server:
         return psutil.Process(self.runner.pid).children(recursive=True)
 
     def manage(self, *arguments: str) -> str:
-        """What `manage.py` prints."""
+        """Return what `manage.py` prints."""
         return subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=ROOT,
@@ -133,14 +132,14 @@ class Server:
                 if self.client.get("/readyz").status_code == httpx2.codes.OK:
                     return
             except httpx2.TransportError:
-                pass  # not listening yet
+                pass  # it does not listen yet
             time.sleep(0.1)
         raise RuntimeError("The server was not ready within a minute")
 
 
 @contextlib.contextmanager
 def postgres_database() -> Iterator[str]:
-    """The URL of a new database on the server that the tests use; it is dropped at the end."""
+    """Give the URL of a new database on the server that the tests use. It is dropped at the end."""
     name = f"benchmark_{secrets.token_hex(4)}"
     with contextlib.closing(psycopg2.connect(POSTGRES_URL)) as connection:
         connection.autocommit = True

@@ -1,15 +1,15 @@
-"""A large file by tus through a connection that is cut again and again: bytes sent, time, memory.
+"""Send a large file by tus through a connection that is cut again and again: bytes sent, time, memory.
 
-python -m benchmarks.tus [--mb 1024] [--cuts 20]
+    python -m benchmarks.tus [--mb 1024] [--cuts 20]
 
-A proxy of its own between client and server counts what the client sends, head lines included, and cuts both
-sides without a word after so many bytes, at random places of the file. What the client had sent and the proxy
-had not read yet counts, too. Its buffers hold 256 KiB, as a connection of 100 Mbit/s over 20 ms does. After
-each cut the client asks for the offset (HEAD) and sends the whole rest in one request (PATCH).
+A proxy between client and server counts what the client sends, with the headers, and cuts both sides without
+notice at random places of the file. What the client had sent and the proxy had not read yet counts, too. The
+proxy's buffers hold 256 KiB, as a connection of 100 Mbit/s over 20 ms does. After each cut the client asks
+for the offset (HEAD) and sends all the rest in one request (PATCH).
 
-Beside it the same file in one multipart request without a cut. The web process' peak is sampled every 50 ms,
-and counts from the first byte to the answer that has the job.
-Goals: at most 1.05 times the file's bytes, the same SHA-256, the web process at most 50 MB above idle.
+Beside it stands the same file in one multipart request without a cut. The peak of the web process is sampled
+every 50 ms, from the first byte to the answer with the job. Goals: at most 1.05 times the file's bytes, the
+same SHA-256, the web process at most 50 MB above idle.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ with chunk.file.open() as file:
 
 
 class CuttingProxy:
-    """Passes TCP on to `target`; cuts a connection when as many bytes have come as one of `cuts` says."""
+    """A TCP proxy for `target`. It cuts a connection when as many bytes have come as one of `cuts` says."""
 
     def __init__(self, target: tuple[str, int], cuts: list[int]) -> None:
         self._target = target
@@ -68,7 +68,7 @@ class CuttingProxy:
 
     def __enter__(self) -> CuttingProxy:
         self._listener = socket.socket()
-        # Before the connections, which inherit it.
+        # This is set before there are connections, which inherit it.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen()
@@ -79,7 +79,7 @@ class CuttingProxy:
 
     def __exit__(self, *exception: object) -> None:
         self._over.set()
-        # Wakes accept().
+        # This wakes accept().
         socket.create_connection(self.address).close()
         self._thread.join()
         self._listener.close()
@@ -112,14 +112,14 @@ class CuttingProxy:
                     self.cut += 1
                     self.received += self._left_in(client)
                     for side in (client, server):
-                        # Nothing more is delivered: a reset instead of an orderly end.
+                        # Nothing more is delivered: the connection is reset instead of closed.
                         side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
                     return
                 server.sendall(sent)
 
     @staticmethod
     def _left_in(client: socket.socket) -> int:
-        """What has come and was not read."""
+        """Return how many bytes have come and were not read."""
         unread = array.array("i", [0])
         fcntl.ioctl(client, termios.FIONREAD, unread)
         return unread[0]
@@ -133,7 +133,7 @@ class Answer:
 
 
 class TusClient:
-    """As much of tus 1.0 as an upload needs: POST, and HEAD and PATCH until all is there."""
+    """As much of tus 1.0 as an upload needs: POST, then HEAD and PATCH until everything has arrived."""
 
     def __init__(self, address: tuple[str, int], token: str) -> None:
         self._address = address
@@ -141,7 +141,7 @@ class TusClient:
         self.lost_connections = 0
 
     def upload(self, file: Path) -> str:
-        """The id of the job."""
+        """Upload the file, and return the id of the job."""
         size = file.stat().st_size
         name = base64.b64encode(file.name.encode()).decode()
         created = self._request(
@@ -176,7 +176,7 @@ class TusClient:
     def _request(
         self, method: str, path: str, headers: dict[str, str], body: Iterator[bytes] | None = None
     ) -> Answer:
-        # One connection for each, as a client has after a cut.
+        # Each request has its own connection, as a client has after a cut.
         connection = http.client.HTTPConnection(*self._address, timeout=300)
         try:
             connection.request(method, path, body, self._headers | headers)
@@ -199,7 +199,7 @@ def measure(file: Path, digest: str, cuts: int, *, by_tus: bool) -> Measured:
     rng = random.Random(1)
     with Server(workers=1, ENGINES="fake", MAX_UPLOAD_MB="4096") as server:
         web = psutil.Process(server.web.pid)
-        # A small one first: what every upload loads is not what a large one costs.
+        # A small file is sent first, because what every upload loads is not a cost of a large one.
         small = file.with_name("small.wav")
         soundfile.write(small, np.zeros(SAMPLE_RATE, dtype=np.int16), SAMPLE_RATE)
         server.wait(server.upload(small)["job"]["id"])
@@ -218,7 +218,7 @@ def measure(file: Path, digest: str, cuts: int, *, by_tus: bool) -> Measured:
                 server.client.base_url = f"http://127.0.0.1:{proxy.address[1]}"
                 job = server.upload(file)["job"]["id"]
             seconds = time.perf_counter() - start
-            # Nothing is said in it.
+            # Nobody speaks in it, so the job is not worth its time.
             server.client.post(f"/api/jobs/{job}/cancel/")
             server.client.close()
         stored = server.manage("shell", "-v", "0", "-c", STORED.replace("UUID", repr(job))).split()

@@ -1,13 +1,12 @@
-"""What must be done once before the site starts, and again after an upgrade. Doing it again is harmless.
+"""Prepare the site before its first start, and again after an upgrade. Doing it again is harmless.
 
     python -m deploy.prepare      (with the site's environment)
 
-The speech model is put together, the database migrated, and the static files are collected.
+It puts the speech model together, migrates the database, and collects the static files.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 
 import django
@@ -15,13 +14,18 @@ from django.conf import settings
 from django.core.management import call_command
 
 from speech.engines.models import model_path
+from transcribe_site import start
+from transcribe_site.watching.prepared import of_another_version
 
 
 def prepare() -> None:
-    """Prepare what the settings name; `django.setup()` must have been called."""
+    """Prepare what the settings name. `django.setup()` must have been called."""
+    if detail := of_another_version():
+        sys.exit(f"Cannot start: {detail}")
     if "local" in settings.ENGINES:
         for model in settings.LOCAL_MODELS:
-            # Puts the base model together; of the others it says here, not in a worker, that one is missing.
+            # This puts the base model together. For another model that is missing, it fails here and not in a
+            # worker.
             model_path(model, settings.MODELS_DIR)
     call_command("migrate", verbosity=0, interactive=False)
     if not settings.DEBUG:
@@ -29,7 +33,7 @@ def prepare() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "transcribe_site.settings")
+    start.begin()
     django.setup()
     prepare()
     sys.stdout.write("The model, the database and the static files are ready.\n")

@@ -1,9 +1,10 @@
 """`make run`: the whole site on this machine, as production serves it, until Ctrl-C. `make dev` adds reload.
 
-python -m deploy.run [--dev]
+    python -m deploy.run [--dev] [--with-parent]
 
-The web server and the workers are child processes: both stop when this one does, and when one of them
-ends by itself the other is stopped too. HOST, PORT and every setting come from the environment.
+The web server and the workers are child processes. Both stop when this process does, whatever ends it; and if
+one of them ends by itself, the other is stopped too. With `--with-parent` this process ends when its own
+parent does, such as make. HOST, PORT and every setting come from the environment.
 """
 
 from __future__ import annotations
@@ -14,49 +15,48 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import django
-import psutil
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 
 from deploy import sample
+from deploy.addresses import in_url, names_of, url_of
+from deploy.children import (
+    CannotRun,
+    Children,
+    end_leftovers,
+    end_with_parent,
+    more_signals_at,
+    say,
+    who_listens,
+)
 from deploy.prepare import prepare
 from speech.errors import SpeechError
-from transcribe_site import env
+from transcribe_site import env, start
 
 if TYPE_CHECKING:
-    from django.contrib.auth.models import User
+    from people_app.models import User
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 120
-KILLED_WITHIN_S = 10
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104  someone who gives one of them wants the whole network
 
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# make and whoever started it may send the same signal twice; a person who is in a hurry needs longer.
-SAME_SIGNAL_S = 1.0
-more_signals_at: list[float] = []
-
-
-class CannotRun(Exception):
-    """Ends with exit code 1; the message is one sentence for the person at the terminal."""
-
-
-def say(text: str = "") -> None:
-    print(text, flush=True)
+# SIGHUP comes when the terminal is closed.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def interrupt(*_: object) -> None:
-    """The first signal ends the run. Later ones are only noted: they must not interrupt the stopping."""
+    """End the run at the first signal.
+
+    Later ones are only noted, because they must not interrupt the stopping.
+    """
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: more_signals_at.append(time.monotonic()))
     raise KeyboardInterrupt
@@ -64,9 +64,16 @@ def interrupt(*_: object) -> None:
 
 def main() -> int:
     dev = "--dev" in sys.argv[1:]
-    # make sends SIGTERM on, a terminal SIGINT; a shell in the background has made us deaf to the latter.
+    # Accounts, transcripts and logins must be readable for nobody else on this machine.
+    os.umask(0o077)
+    # make passes SIGTERM on, and a terminal sends SIGINT. A shell in the background makes its children ignore
+    # SIGINT.
+    if "--with-parent" in sys.argv[1:]:
+        end_with_parent()
     for number in STOP_SIGNALS:
-        signal.signal(number, interrupt)
+        # If nohup has made this process ignore SIGHUP, that is intended.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         run(dev=dev)
     except KeyboardInterrupt:
@@ -84,103 +91,104 @@ def main() -> int:
 
 
 def run(*, dev: bool) -> None:
+    """Run the site until a signal comes or one of its processes ends. Raises CannotRun."""
     host = env.text("HOST", "127.0.0.1")
     port = env.number("PORT", 8000, at_least=1, at_most=65535)
-    set_environment(host, dev=dev)
-    django.setup()
-    with alone(settings.RUN_DIR):
+    data_dir = Path(env.text("DATA_DIR", str(ROOT / "var"))).resolve()
+    with alone(data_dir / "run"):
+        set_environment(host, data_dir, dev=dev)
+        start.prepare()
+        django.setup()
+        record = settings.RUN_DIR / "make_run.children"
+        end_leftovers(record, grace_s=settings.STOP_GRACE_S + 15)
         require_free(host, port)
         say("Preparing the speech model, the database and the static files ...")
         prepare()
         account = first_staff_account()
         url = url_of(host, port)
-        with Children(grace_s=settings.STOP_GRACE_S + 15) as children:
+        with Children(grace_s=settings.STOP_GRACE_S + 15, record=record) as children:
             children.start("web server", *web_command(host, port, dev=dev))
             children.start("job runner", sys.executable, "manage.py", "jobrunner")
             wait_until_ready(url, children)
-            say(f"The site is up: {url}/")
-            # A reload would break it off, and with https alone it could not be sent from here.
+            say(f"The site is up: {url}{settings.URL_PREFIX}/")
+            # A reload would break the sample off, and with https alone it could not be sent from here.
             if account and not (dev or settings.HTTPS) and wants_sample(account):
                 show_sample(url, account, children)
             say(
-                f"\nOpen {url}/ in a browser. Ctrl-C stops everything; the data stays in {settings.DATA_DIR}."
+                f"\nOpen {url}{settings.URL_PREFIX}/ in a browser. "
+                f"Ctrl-C stops everything; the data stays in {settings.DATA_DIR}."
             )
             while True:
                 children.check()
                 time.sleep(0.5)
 
 
-def set_environment(host: str, *, dev: bool) -> None:
-    """Settings for one's own machine, where the environment does not say otherwise."""
+def set_environment(host: str, data_dir: Path, *, dev: bool) -> None:
+    """Set what one's own machine needs, if the environment does not say otherwise."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "transcribe_site.settings")
-    # Progress and transcript are what this terminal is for.
+    # This terminal is for progress and the transcript, so other messages are few.
     os.environ.setdefault("LOG_LEVEL", "INFO" if dev else "WARNING")
     if dev:
         os.environ.setdefault("DEBUG", "True")
-    # Nothing terminates TLS in front of it.
+    # No proxy terminates TLS in front of the site.
     os.environ.setdefault("HTTPS", "False")
     os.environ["ALLOWED_HOSTS"] = ",".join(dict.fromkeys([*env.items("ALLOWED_HOSTS"), *names_of(host)]))
     if not env.text("SECRET_KEY"):
-        make_secret_key(Path(env.text("DATA_DIR", str(ROOT / "var"))))
-
-
-def names_of(host: str) -> list[str]:
-    """Under which names a browser may ask for a site that listens on `host`."""
-    names = ["localhost", "127.0.0.1", "[::1]"]
-    if host in WILDCARDS:
-        names += [socket.gethostname(), socket.getfqdn()]
-        for addresses in psutil.net_if_addrs().values():
-            names += [
-                in_url(address.address.split("%")[0])
-                for address in addresses
-                if address.family in (socket.AF_INET, socket.AF_INET6)
-            ]
-    else:
-        names.append(in_url(host))
-    return names
-
-
-def in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def url_of(host: str, port: int) -> str:
-    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://{in_url(local)}:{port}"
+        make_secret_key(data_dir)
 
 
 def make_secret_key(data_dir: Path) -> None:
-    """This installation's key, made the first time; the settings find it there."""
+    """Make this installation's key at the first start. The settings find it there.
+
+    Call it under `alone`, so that of two runs that begin at once neither replaces the other's key.
+    """
     path = data_dir / "secret_key"
     if path.exists():
         return
     data_dir.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.unlink(missing_ok=True)
     with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_urlsafe(50))
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.rename(path)
 
 
 @contextlib.contextmanager
 def alone(run_dir: Path) -> Iterator[None]:
-    """Two of these on one data folder would take each other's workers for leftovers."""
-    with open(run_dir / "make_run.lock", "w") as lock:
+    """Hold a lock on the data folder. Two runs would take each other's workers for leftovers."""
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise CannotRun(f"DATA_DIR: {run_dir} cannot be made ({e.strerror})") from e
+    with open(run_dir / "make_run.lock", "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotRun(
-                f"another `make run` or `make dev` already uses {run_dir.parent}: stop it first, "
-                "or choose another folder with DATA_DIR."
+                f"another `make run` or `make dev` (process {_holder(run_dir)}) already uses "
+                f"{run_dir.parent}: stop it first, or choose another folder with DATA_DIR."
             ) from None
+        lock.seek(0)
+        lock.truncate()
+        lock.write(str(os.getpid()))
+        lock.flush()
         yield
 
 
+def _holder(run_dir: Path) -> str:
+    return (run_dir / "make_run.lock").read_text() or "unknown"
+
+
 def require_free(host: str, port: int) -> None:
-    """Raises CannotRun when the web server could not listen there."""
+    """Raise CannotRun if the web server cannot listen there."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as e:
         reason = os.strerror(e.errno) if e.errno and e.errno > 0 else e.strerror
+        if who := who_listens(port):
+            reason = f"{reason}: {who}"
         raise CannotRun(
             f"port {port} on {host} cannot be used ({reason}): "
             "stop what uses it, or choose another, as in `make run PORT=8001`."
@@ -188,15 +196,15 @@ def require_free(host: str, port: int) -> None:
 
 
 def first_staff_account() -> User | None:
-    """The oldest staff account; the first time it is made, and its password is shown this once."""
-    from django.contrib.auth import get_user_model
+    """Return the oldest staff account. The first time, make one and show its password, only this once."""
+    from people_app.models import User
 
-    users = get_user_model().objects
+    users = User.objects
     if users.filter(is_staff=True).exists():
         return users.filter(is_staff=True, is_active=True).order_by("pk").first()
     password = secrets.token_urlsafe(12)
     name = next(
-        n for n in ("admin", f"admin-{secrets.token_hex(2)}") if not users.filter(username=n).exists()
+        n for n in ("admin", f"admin-{secrets.token_hex(2)}") if not users.filter(name_key=n).exists()
     )
     account = users.create_superuser(name, password=password)
     say(
@@ -212,59 +220,11 @@ def web_command(host: str, port: int, *, dev: bool) -> list[str]:
     return [
         *(sys.executable, "-m", "uvicorn", "transcribe_site.asgi:application"),
         *("--host", host, "--port", str(port)),
+        *("--http", "transcribe_site.edge.header_clock:Protocol"),
         *("--log-level", "warning", "--no-server-header", "--timeout-graceful-shutdown", "10"),
+        # Without a proxy of this site, any program on this machine can send an X-Forwarded-For header.
+        *(() if settings.BEHIND_PROXY else ("--no-proxy-headers",)),
     ]
-
-
-class Children:
-    """Processes that live and end together."""
-
-    def __init__(self, *, grace_s: float) -> None:
-        self._grace_s = grace_s
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def __enter__(self) -> Children:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def start(self, name: str, *command: str) -> None:
-        # In a session of its own: Ctrl-C must reach it through stop(), once, and not from the terminal.
-        self._processes[name] = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, start_new_session=True
-        )
-
-    def check(self) -> None:
-        """Raises CannotRun when one of them has ended."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                raise CannotRun(
-                    f"the {name} ended with exit code {process.returncode}; its messages are above."
-                )
-
-    def stop(self) -> None:
-        """Ask all of them to end, wait, and kill what is left, with their own children."""
-        family = []
-        for process in self._processes.values():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child = psutil.Process(process.pid)
-                family += [child, *child.children(recursive=True)]
-        began = time.monotonic()
-        for process in self._processes.values():
-            process.terminate()
-        left = family
-        while left and time.monotonic() - began < self._grace_s:
-            _, left = psutil.wait_procs(left, timeout=0.3)
-            if any(at > began + SAME_SIGNAL_S for at in more_signals_at):
-                say("Killing what still runs; its work is done again at the next start.")
-                break
-        for child in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-        psutil.wait_procs(left, timeout=KILLED_WITHIN_S)
-        for process in self._processes.values():
-            process.wait()
 
 
 def wait_until_ready(url: str, children: Children) -> None:
@@ -272,19 +232,19 @@ def wait_until_ready(url: str, children: Children) -> None:
 
     deadline = time.monotonic() + READY_WITHIN_S
     why = "no worker has started"
-    # The site is asked last: it logs each time that it must say no.
+    # The site is asked last, because it logs each time that it is not ready.
     while not Runner.objects.alive().exists() or (why := sample.readiness(url)):
         children.check()
         if time.monotonic() > deadline:
             raise CannotRun(f"the site was not ready after {READY_WITHIN_S} s: {why}")
         time.sleep(0.3)
-    # Whatever answered may be another program's server, while ours could not start.
+    # Another program may have answered, while this web server could not start.
     children.check()
     connection.close()
 
 
 def wants_sample(account: User) -> bool:
-    """The first time, and again when the first time was interrupted."""
+    """Whether to send the sample: the first time, and again if the first time was interrupted."""
     from jobs_app.models import JOB_ACTIVE, TranscriptionJob
 
     mine = TranscriptionJob.objects.filter(session__owner=account)
@@ -295,13 +255,14 @@ def wants_sample(account: User) -> bool:
 
 
 def show_sample(url: str, account: User, children: Children) -> None:
-    """Send the sample as a client would, and show what comes back."""
-    from rest_framework.authtoken.models import Token
+    """Send the sample as a client would, and show the answers."""
+    from people_app.models import ApiToken, TokenRights
 
     say(f"\nSending {sample.SAMPLE.relative_to(ROOT)} through the API ...")
-    api = sample.Api(url, Token.objects.get_or_create(user=account)[0].key)
+    token = ApiToken.objects.issue(account, "The sample of `make run`", rights=TokenRights.SEND)
+    api = sample.Api(url, token.key)
 
-    def statuses(job_id: str) -> Iterator[dict[str, Any]]:
+    def statuses(job_id: str) -> Iterator[sample.Status]:
         while True:
             children.check()
             yield (status := api.status(job_id))
@@ -320,6 +281,8 @@ def show_sample(url: str, account: User, children: Children) -> None:
             say(f"The sample was not transcribed: {status['error'] or status['status']}")
     except sample.ApiError as e:
         say(f"The sample was not transcribed: {e}")
+    finally:
+        token.delete()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Sends the repository's sample recording through the REST API, as any program would."""
+"""Send the sample recording of the repository through the REST API, as any program would."""
 
 from __future__ import annotations
 
@@ -9,18 +9,27 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 SAMPLE = Path(__file__).resolve().parent.parent / "tests" / "audio" / "sample.mp3"
 TITLE = "A sample recording"
 FINAL = ("completed", "failed", "cancelled")
 
-# Not through a proxy of the environment: the server is this machine.
+# The server is on this machine, so a proxy in the environment is not used.
 _http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+class Status(TypedDict):
+    """The fields of a job's status that are read here."""
+
+    status: str
+    stage: str
+    progress: int
+    error: str
+
+
 class ApiError(Exception):
-    """The server refused; the message is what it said."""
+    """The server refused. The message is what it said."""
 
 
 def sha256() -> str:
@@ -35,7 +44,7 @@ class Api:
         self._token = token
 
     def send(self) -> str:
-        """Upload the sample; the id of its job. Sent again, it is the same job."""
+        """Upload the sample, and return the id of its job. Sent again, it is the same job."""
         boundary = secrets.token_hex(16)
         body = b"".join(
             (
@@ -56,8 +65,8 @@ class Api:
         )
         return str(json.loads(answer)["job"]["id"])
 
-    def status(self, job_id: str) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self._call(f"api/jobs/{job_id}/status/"))
+    def status(self, job_id: str) -> Status:
+        status: Status = json.loads(self._call(f"api/jobs/{job_id}/status/"))
         return status
 
     def transcript(self, job_id: str) -> str:
@@ -78,7 +87,7 @@ class Api:
 
 
 def readiness(base_url: str) -> str:
-    """Why the site is not ready, as it says itself; empty when it is."""
+    """Return why the site is not ready, in its own words; empty if it is ready."""
     try:
         with _http.open(f"{base_url}/readyz", timeout=10):
             return ""
@@ -88,8 +97,8 @@ def readiness(base_url: str) -> str:
         return str(e)
 
 
-def progress_lines(statuses: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """A line for each change that a person cares about."""
+def progress_lines(statuses: Iterator[Status]) -> Iterator[str]:
+    """Yield a line for each change that matters to a person."""
     before = None
     for status in statuses:
         what = status["status"] if status["status"] in FINAL else status["stage"]

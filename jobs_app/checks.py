@@ -1,22 +1,20 @@
-"""System checks: settings that contradict each other stop the start instead of losing work."""
+"""System checks. Settings that contradict each other stop the start, because they would lose work later."""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import Error, Warning, register
 
-from jobs_app.options import engine_models
-
 
 @register()
-def queue_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
+def queue_settings(app_configs: object, **kwargs: object) -> list[Error]:
     q = settings.Q_CLUSTER
     errors = []
-    # A message's clock starts when it is fetched; the last one fetched waits for all before it.
+    # The time of a message runs from the moment at which it is fetched. The message that is fetched last
+    # waits for all messages before it.
     longest_wait = (q["queue_limit"] + q["bulk"] + q["workers"]) / q["workers"] * (q["timeout"] + 3)
     if q["retry"] <= longest_wait:
         errors.append(
@@ -38,39 +36,8 @@ def queue_settings(app_configs: Any, **kwargs: Any) -> list[Error]:
 
 
 @register()
-def engine_names(app_configs: Any, **kwargs: Any) -> list[Error]:
-    offered = engine_models()
-    errors = []
-    if settings.DEFAULT_ENGINE not in offered:
-        errors.append(
-            Error(
-                f"DEFAULT_ENGINE is {settings.DEFAULT_ENGINE!r}, which is not one of {', '.join(offered)}.",
-                hint="It must be one of ENGINES, or a provider that is configured.",
-                id="jobs_app.E003",
-            )
-        )
-    if settings.FALLBACK_ENGINE and settings.FALLBACK_ENGINE not in offered:
-        errors.append(
-            Error(
-                f"FALLBACK_ENGINE is {settings.FALLBACK_ENGINE!r}, which is not one of {', '.join(offered)}.",
-                hint="It must be one of ENGINES, or a provider that is configured.",
-                id="jobs_app.E004",
-            )
-        )
-    elif settings.FALLBACK_MODEL and settings.FALLBACK_MODEL not in offered.get(settings.FALLBACK_ENGINE, []):
-        errors.append(
-            Error(
-                f"FALLBACK_MODEL is {settings.FALLBACK_MODEL!r}, "
-                f"which is not a model of FALLBACK_ENGINE ({settings.FALLBACK_ENGINE or 'not set'}).",
-                id="jobs_app.E005",
-            )
-        )
-    return errors
-
-
-@register()
-def provider_addresses(app_configs: Any, **kwargs: Any) -> list[Warning]:
-    """Warn of what would send the key and the audio readable through the internet."""
+def provider_addresses(app_configs: object, **kwargs: object) -> list[Warning]:
+    """Warn of providers for which the key and the audio would travel through the internet unencrypted."""
     return [
         Warning(
             f"The provider {provider.name} is reached by plain http at {provider.host}.",
@@ -83,11 +50,11 @@ def provider_addresses(app_configs: Any, **kwargs: Any) -> list[Warning]:
 
 
 def _is_near(url: str) -> bool:
-    """Whether an address is this machine or in a private network. No name is looked up for it."""
+    """Return whether an address is on this machine or in a private network. The function looks up no name."""
     host = urlsplit(url).hostname or ""
     try:
         address = ip_address(host)
     except ValueError:
-        # A name without a dot is one of this network, such as a container's.
+        # A name without a dot is a name in this network, for example that of a container.
         return "." not in host or host.endswith((".localhost", ".local", ".internal", ".lan", ".home.arpa"))
     return address.is_private or address.is_loopback or address.is_link_local

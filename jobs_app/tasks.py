@@ -1,36 +1,44 @@
-"""What queued messages name. Their dotted paths are stored in messages, so they are never renamed."""
+"""The functions that queued messages name. Messages store their dotted paths, so they are never renamed."""
 
 from __future__ import annotations
 
 import time
 
-from jobs_app import claims, queue, work
-from jobs_app.guard import beat, stopping_file
-from jobs_app.hosting import Host, anybody_hosts
+from jobs_app.leases import claims, queue
+from jobs_app.leases.run_folder import beat, is_stopping
+from jobs_app.work.unit import do_next
+from jobs_app.workers.hosting import Host, anybody_hosts
 
 SUCCESSION_S = 5
-"""How long one token goes on to the next unit by itself: a short recording is prepared, transcribed and
-finished without three waits for the queue. Not for ever: between tokens the queue replaces old processes."""
+"""For this long, one token may go on to further units.
+
+So a short recording is prepared, transcribed and finished without three waits for the queue. The time is
+limited, because the queue replaces old processes between two tokens.
+"""
 
 
 def work_once() -> None:
-    """Do the best work there is, and see to it that the rest finds a worker."""
+    """Do the best unit of work there is, and wake another worker if more work is left."""
     beat()
-    if stopping_file().exists():
+    if is_stopping():
         return
     until = time.monotonic() + SUCCESSION_S
     with Host() as host:
         while True:
             host.start()
-            did = work.run_one()
+            # This is read before the search for work, because a host that ends leaves work behind, for
+            # example the end of a job.
+            hosting = host.active
+            did = do_next()
             beat()
-            if stopping_file().exists():
+            if is_stopping():
                 break
-            if host.active:
+            if hosting:
                 if not did:
                     host.wait()
             elif not did or time.monotonic() > until:
                 break
-    # Where somebody is the host, he takes the rest himself, and a token would go round for nothing.
+    # If a process of this machine is the host, it takes the remaining windows of providers itself. A token
+    # for them would find nothing to do.
     if claims.anything_claimable() or (claims.anything_claimable(remote=True) and not anybody_hosts()):
         queue.wake()

@@ -1,0 +1,1 @@
+"""Everything that people do: they send audio, read transcripts, and change them."""

@@ -1,8 +1,11 @@
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from sessions_app import accounts, job_pages, pages, record_page
-from sessions_app.vocabulary_urls import page_urlpatterns as vocabulary
+from sessions_app.pages import home as pages
+from sessions_app.pages import job as job_pages
+from sessions_app.pages import record as record_page
+from sessions_app.pages import recording as recording_pages
+from sessions_app.preferences.page import account
+from sessions_app.vocabulary.urls import page_urlpatterns as vocabulary
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -17,12 +20,8 @@ urlpatterns = [
     path("jobs/<uuid:pk>/again/", job_pages.again, name="transcribe-again"),
     path("jobs/<uuid:pk>/rename/", job_pages.rename, name="rename-recording"),
     path("jobs/<uuid:pk>/delete/", job_pages.delete, name="delete-recording"),
-    path("recordings/<uuid:pk>/transcribe/", job_pages.transcribe, name="transcribe-recording"),
-    path("recordings/<uuid:pk>/delete/", job_pages.delete_untranscribed, name="delete-untranscribed"),
-    path("login/", accounts.Login.as_view(), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
-    path("sign-up/", accounts.sign_up, name="sign-up"),
-    path("account/", accounts.account, name="account"),
-    path("account/password/", accounts.ChangePassword.as_view(), name="change-password"),
+    path("recordings/<uuid:pk>/transcribe/", recording_pages.transcribe, name="transcribe-recording"),
+    path("recordings/<uuid:pk>/delete/", recording_pages.delete_untranscribed, name="delete-untranscribed"),
+    path("account/", account, name="account"),
     *vocabulary,
 ]

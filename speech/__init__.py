@@ -1,1 +1,1 @@
-"""Speech to text on files and samples. Pure Python: knows nothing of Django, of jobs or of settings."""
+"""Speech to text for files and samples. This is pure Python: it knows nothing of Django, jobs or settings."""

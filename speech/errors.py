@@ -1,25 +1,24 @@
-"""Everything that can go wrong in `speech`, each with a code for programs and a sentence for people.
+"""Everything that can go wrong in `speech`. Each error has a code for programs and a sentence for people.
 
-`permanent` says whether trying again is useless. `outage` says that the other side is away or overloaded,
-whatever it was asked, so that this audio is not to blame. `retry_after_s` is set where the other side named
-a time.
-Any other exception that leaves `speech` is a bug.
+`permanent` says that another try cannot help. `outage` says that the provider is away or overloaded, so the
+audio is not to blame. `retry_after_s` is set if the provider named a time. Any other exception that leaves
+`speech` is a bug.
 """
 
 from __future__ import annotations
 
 AGAIN = " It is tried again by itself."
-"""At the end of what is said of an error that may pass."""
+"""The end of a message about an error that may pass."""
 
 
 class SpeechError(Exception):
-    """Base class. `str(error)` is a sentence for people that names the remedy."""
+    """The base class. `str(error)` is a sentence for people that says what to do."""
 
     code = "speech_error"
     permanent = False
     outage = False
     requests = 0
-    """How many requests were sent to a provider before it."""
+    """How many requests were sent to a provider before the error."""
     message = "The audio could not be transcribed."
 
     def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
@@ -28,7 +27,7 @@ class SpeechError(Exception):
 
     @property
     def why(self) -> str:
-        """`str(error)` for where nobody tries again."""
+        """Return `str(error)` without the promise to try again, for places where nothing tries again."""
         return str(self).replace(AGAIN, "")
 
 
@@ -41,10 +40,24 @@ class UnreadableAudio(SpeechError):
     )
 
 
+class ProtectedMedia(UnreadableAudio):
+    code = "protected_media"
+    message = (
+        "This file is protected by its seller, and no program but the seller's can read it. "
+        "Upload a recording without copy protection."
+    )
+
+
 class NoAudio(SpeechError):
     code = "no_audio"
     permanent = True
     message = "This file has no sound in it. Upload a recording that has an audio track."
+
+
+class NoSuchTrack(SpeechError):
+    code = "no_such_track"
+    permanent = True
+    message = "This file has no audio track of this number. Choose another one, or `auto`."
 
 
 class UnsupportedMedia(SpeechError):
@@ -63,11 +76,28 @@ class AudioTooLong(SpeechError):
 
 
 class NotSupported(SpeechError):
-    """The engine or model cannot do what was asked of it."""
+    """The engine or model cannot do what was asked. `option` is the name of the option to change."""
 
     code = "not_supported"
     permanent = True
     message = "The chosen engine cannot do this. Choose another engine or leave the option out."
+
+    def __init__(self, message: str = "", *, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class UnknownLanguage(NotSupported):
+    """No language has this name. The message quotes what was written."""
+
+    code = "unknown_language"
+
+    def __init__(self, wish: str) -> None:
+        super().__init__(
+            f"There is no language {wish[:40]!r} here. Write a code such as en, pt-BR or zh-Hant, or its "
+            "English name; leave it out to have the language found out.",
+            option="language",
+        )
 
 
 class ModelUnavailable(SpeechError):
@@ -79,7 +109,7 @@ class ModelUnavailable(SpeechError):
 
 
 class EngineFailed(SpeechError):
-    """The engine gave up on this audio this time."""
+    """The engine failed on this audio this time."""
 
     code = "engine_failed"
     message = f"The speech engine failed.{AGAIN}"
@@ -94,7 +124,9 @@ class ProviderBusy(SpeechError):
 
 
 class ProviderUnavailable(SpeechError):
-    """No connection, no answer in time, or a gateway's word that nobody is behind it (502, 503, 504)."""
+    """The provider cannot be reached, does not answer in time, or its gateway says that it is away (502, 503,
+    504).
+    """
 
     code = "provider_unavailable"
     outage = True
@@ -102,14 +134,14 @@ class ProviderUnavailable(SpeechError):
 
 
 class ProviderFailed(SpeechError):
-    """The provider failed at this request, or answered what is no transcript."""
+    """The provider failed on this request, or its answer is not a transcript."""
 
     code = "provider_failed"
     message = f"The provider failed.{AGAIN}"
 
 
 class ProviderRefused(SpeechError):
-    """The provider will say no again: a wrong key, an unknown model, an account without credit."""
+    """The provider will refuse again: a wrong key, an unknown model, or an account without credit."""
 
     code = "provider_refused"
     permanent = True

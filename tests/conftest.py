@@ -2,36 +2,34 @@
 
 A mark of `tests.services.SERVICES` is enough to say what a test needs. A test that is marked `postgres` and
 uses Django's database runs only on PostgreSQL (TEST_DATABASE=postgres); `make test` runs on both.
-
-`make test` runs several processes, each with its own database and folders. What is one for all of them is
-taken with a lock: see `redis_url`, and the marks `alone` and `restarts_postgres`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from tests import services
+from tests.processes import is_first, left_out, locked
+from transcribe_site import start
+from transcribe_site.watching.health import last_look
+
+pytest_plugins = ["tests.migrated", "tests.processes"]
 
 ON_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
-# "gw0" and so on in the processes of pytest-xdist, which run the tests. Their parent only collects reports.
-WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
-# Where the processes of a run find each other's locks: the folder of their parent, which removes it.
-if not WORKER:
-    os.environ["TEST_LOCKS"] = str(settings.DATA_DIR)
-left_out: Counter[str] = Counter()
+
+start.prepare()
 
 
 def missing(why: str) -> None:
@@ -55,12 +53,6 @@ def uses_the_database(item: pytest.Item) -> bool:
     )
 
 
-def must_be_alone(item: pytest.Item) -> bool:
-    return bool(
-        item.get_closest_marker("alone") or (ON_POSTGRES and item.get_closest_marker("restarts_postgres"))
-    )
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     def runs_here(item: pytest.Item) -> bool:
         if ON_POSTGRES:
@@ -73,72 +65,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         (here if runs_here(item) else elsewhere).append(item)
     config.hook.pytest_deselected(items=elsewhere)
-    # First, and one after the other: the other processes then wait once.
-    items[:] = sorted(here, key=lambda item: not must_be_alone(item)) if WORKER else here
+    items[:] = here
+    for item in items:
+        if ON_POSTGRES and item.get_closest_marker("restarts_postgres"):
+            item.add_marker("alone")
     # A run on SQLite leaves the second run, and what runs only there, to a machine with PostgreSQL.
     for_postgres = len(elsewhere) + sum(map(uses_the_database, items))
-    if not ON_POSTGRES and for_postgres and WORKER in ("", "gw0") and (why := services.lacking("postgres")):
+    if not ON_POSTGRES and for_postgres and is_first(config) and (why := services.lacking("postgres")):
         left_out[why] += for_postgres
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: object) -> None:
-    left_out.update(getattr(node, "workeroutput", {}).get("left_out", {}))
-
-
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if WORKER:
-        session.config.workeroutput["left_out"] = dict(left_out)
     if ON_POSTGRES and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
         # `make test ARGS=tests/speech`: none of them uses the database.
         session.exitstatus = pytest.ExitCode.OK
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if left_out:
-        terminalreporter.section("not on this machine", sep="-")
-        for why, n in left_out.items():
-            terminalreporter.line(f"{why}: {n} {'test' if n == 1 else 'tests'} left out")
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(settings.DATA_DIR, ignore_errors=True)
 
 
-@contextmanager
-def locked(name: str, how: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold a lock that all processes of this run have in common."""
-    with Path(os.environ["TEST_LOCKS"], f"{name}.lock").open("w") as file:
-        fcntl.flock(file, how)
-        yield
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """While a test runs that must be alone, nothing else is tested in any process."""
-    if must_be_alone(item):
-        # Who holds the door is next, however many others there are.
-        with locked("door"), locked("room"):
-            return (yield)
-    with ExitStack() as here:
-        with locked("door"):
-            here.enter_context(locked("room", fcntl.LOCK_SH))
-        if connection.connection is not None and not connection.is_usable():
-            # The server was restarted by another process.
-            connection.close()
-        return (yield)
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for service in services.SERVICES:
         if item.get_closest_marker(service):
             need(service)
+    if connection.connection is not None and not connection.is_usable():
+        # Another process has restarted the server.
+        connection.close()
 
 
 @pytest.fixture(autouse=True)
-def no_throttle_carried_over() -> None:
-    """The throttles count in the cache; one test must not use up what the next one may do."""
-    cache.clear()
+def nothing_carried_over() -> None:
+    """The throttles count in caches, and /readyz remembers: one test must not change the next one."""
+    for counters in ("default", "logins"):
+        caches[counters].clear()
+    last_look.forget()
 
 
 @pytest.fixture(scope="session")
@@ -156,10 +117,10 @@ def postgres_url() -> str:
 
 
 @pytest.fixture
-def redis_url() -> Iterator[str]:
-    """An empty Redis database."""
+def redis_url(pytestconfig: pytest.Config) -> Iterator[str]:
+    """An empty Redis database, which one test at a time has for itself."""
     need("redis")
-    with locked("redis"), redis.Redis.from_url(services.REDIS_URL) as server:
+    with locked(pytestconfig, "redis"), redis.Redis.from_url(services.REDIS_URL) as server:
         server.flushdb()
         yield services.REDIS_URL
         server.flushdb()
@@ -187,3 +148,25 @@ def bob(django_user_model):
 @pytest.fixture
 def staff(django_user_model):
     return django_user_model.objects.create_superuser("staff", password="staffs password")
+
+
+@pytest.fixture
+def reads_no_texts(db):
+    """A `with` in which no statement may fetch the text of a transcript."""
+
+    from jobs_app.models.transcripts import TranscriptText
+
+    @contextmanager
+    def watch():
+        with CaptureQueriesContext(connection) as asked:
+            yield
+        selected = [
+            query["sql"].partition(" FROM ")[0] for query in asked if query["sql"].startswith("SELECT")
+        ]
+        assert selected
+        assert not [sql for sql in selected if "longoptions" in sql]
+        # On its own, not as what a snippet is cut from.
+        column = rf'(^SELECT |, )"{TranscriptText._meta.db_table}"\."\w+"(,|$)'
+        assert not [sql for sql in selected if re.search(column, sql)]
+
+    return watch

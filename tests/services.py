@@ -25,8 +25,11 @@ CHROMIUM = os.environ.get("CHROMIUM") or next(
 )
 FIREFOX = os.environ.get("FIREFOX") or next(filter(None, map(shutil.which, ("firefox-esr", "firefox"))), "")
 
+# Debian puts it where only root's PATH leads.
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin") or ""
+
 # The marks of pyproject.toml that stand for one of them.
-SERVICES = ("postgres", "redis", "browser", "recordings", "peers")
+SERVICES = ("postgres", "redis", "browser", "recordings", "peers", "nginx")
 PEER_NAMES = ("open-asr-server", "faster-whisper-server")
 
 
@@ -52,6 +55,12 @@ def lacking(service: str) -> str:
                 return "Firefox is not installed (FIREFOX)"
             if not shutil.which("pulseaudio"):
                 return "PulseAudio, which is Firefox's microphone here, is not installed"
+        case "strace":
+            if not shutil.which("strace"):
+                return "strace, which shows what a process connects to, is not installed"
+        case "nginx":
+            if not NGINX:
+                return "nginx is not installed"
         case "recordings":
             if not (RECORDINGS / "manifest.json").is_file():
                 return "the folder of real recordings is missing (TEST_RECORDINGS)"

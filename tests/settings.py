@@ -9,7 +9,11 @@ import tempfile
 
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 
+from speech import telemetry
 from tests.services import POSTGRES_URL, ROOT
+
+# Some tests import faster-whisper before anything of `speech` that needs it.
+telemetry.turn_off()
 
 SETTING = re.compile(r'\benv\.\w+\(\s*"([A-Z0-9_]+)"')
 

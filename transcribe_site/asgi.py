@@ -1,18 +1,16 @@
-"""What the ASGI server serves: `uvicorn transcribe_site.asgi:application`."""
+"""The application that the ASGI server serves: `uvicorn transcribe_site.asgi:application`."""
 
 from __future__ import annotations
 
-import os
-import warnings
-
 import django
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "transcribe_site.settings")
+from transcribe_site import start
+
+start.begin()
 django.setup(set_prefix=False)
 
-from transcribe_site.limits import LimitedHandler  # noqa: E402  needs the settings
+from speech.probing import child as probe_child  # noqa: E402
+from transcribe_site.server import make_application  # noqa: E402  needs the settings
 
-# WhiteNoise reads its files synchronously. They are small, and the server's log is for what can be mended.
-warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
-
-application = LimitedHandler()
+probe_child.start_server()
+application = make_application()

@@ -1,16 +1,19 @@
-"""The speech servers that the environment names; docs/operations.md lists their settings.
+"""Read the settings of speech servers from the environment; docs/operations.md lists them.
 
-OPENAI_API_KEY or OPENAI_BASE_URL configures the one called "openai", with the prefix `OPENAI_`. Each further
-name in PROVIDERS has its settings under a prefix of its own: `groq` under `PROVIDER_GROQ_`.
+OPENAI_API_KEY or OPENAI_BASE_URL configures the server called "openai", whose settings begin with `OPENAI_`.
+The settings of each name in PROVIDERS have a prefix of their own: those of `groq` begin with
+`PROVIDER_GROQ_`.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
 from speech.engines.providers import Provider
+from speech.types import Container
 from transcribe_site import env
 
 OPENAI = "openai"
@@ -31,22 +34,22 @@ FIELDS = (
     "WORD_TIMES",
     "WINDOW_S",
 )
-"""What may stand behind a prefix."""
+"""The names of settings that may follow a prefix."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _MIB = 1024 * 1024
 
 
 def prefix_of(name: str) -> str:
-    """What the names of a provider's settings begin with."""
+    """Return the prefix of the names of a provider's settings."""
     return Provider(name=name, base_url="").setting
 
 
 def providers(names: list[str]) -> dict[str, Provider]:
-    """The providers of these names, and before them "openai" where it is configured.
+    """Return the providers of these names, with "openai" before them if it is configured.
 
     Raises:
-        ImproperlyConfigured: a setting cannot be used; its name is said, a secret is not.
+        ImproperlyConfigured: a setting cannot be used. The message names the setting, but repeats no secret.
     """
     if env.text("OPENAI_API_KEY") or env.text("OPENAI_BASE_URL"):
         names = [OPENAI, *names]
@@ -73,11 +76,9 @@ def _provider(name: str) -> Provider:
     if not base_url:
         raise ImproperlyConfigured(f"{prefix}BASE_URL must be set, such as http://127.0.0.1:8001/v1")
     at_openai = base_url == OPENAI_URL
-    api_key = env.text(f"{prefix}API_KEY")
+    api_key = env.token(f"{prefix}API_KEY")
     if not api_key and at_openai:
         raise ImproperlyConfigured(f"{prefix}API_KEY must be set: {OPENAI_URL} answers nobody without a key")
-    if not all("!" <= character <= "~" for character in api_key):
-        raise ImproperlyConfigured(f"{prefix}API_KEY must be one line of ASCII characters without spaces")
     models = tuple(dict.fromkeys(env.items(f"{prefix}MODELS", OPENAI_MODELS if at_openai else "")))
     if not models:
         raise ImproperlyConfigured(
@@ -98,12 +99,17 @@ def _provider(name: str) -> Provider:
         timeout_s=env.number(f"{prefix}TIMEOUT_S", 300, at_least=1),
         max_request_bytes=None if request_mb is None else request_mb * _MIB,
         max_audio_s=env.optional_number(f"{prefix}MAX_AUDIO_S", at_least=10),
-        container=env.one_of(f"{prefix}CONTAINER", "", ("", "ogg", "mp3", "flac", "wav")) or None,
+        container=_container(f"{prefix}CONTAINER"),
         word_times=env.boolean(f"{prefix}WORD_TIMES", default=True)
         if env.text(f"{prefix}WORD_TIMES")
         else None,
         window_s=_window(f"{prefix}WINDOW_S"),
     )
+
+
+def _container(name: str) -> Container | None:
+    chosen: Container | Literal[""] = env.one_of(name, "", ("", "ogg", "mp3", "flac", "wav"))
+    return chosen or None
 
 
 def _window(name: str) -> tuple[int, int] | None:

@@ -1,18 +1,17 @@
-"""Every setting of the product, read from the environment. docs/operations.md lists them."""
+"""Every setting of the product. They are read from the environment; docs/operations.md lists them."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from transcribe_site import env
+from transcribe_site import env, provider_settings
+from transcribe_site.edge import browser_rules, openapi
+from transcribe_site.watching import log_lines
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
@@ -23,51 +22,63 @@ DAY_S = 24 * 3600
 # --- The site ------------------------------------------------------------------------------------
 
 DEBUG = env.boolean("DEBUG", default=False)
-if not env.text("SECRET_KEY") and (DATA_DIR / "secret_key").is_file():
-    # The one that `make run` made, so that `manage.py` works beside it.
-    os.environ["SECRET_KEY_FILE"] = str(DATA_DIR / "secret_key")
 SECRET_KEY = (
-    env.text("SECRET_KEY", "development only, never for a site that others reach")
-    if DEBUG
-    else env.required("SECRET_KEY", "a long random string that stays the same. `make run` makes one.")
+    env.text("SECRET_KEY")
+    # `make run` keeps its key in this file, so that `manage.py` works beside it.
+    or env.kept("SECRET_KEY", DATA_DIR / "secret_key")
+    or (DEBUG and "development only, never for a site that others reach")
+    or env.required("SECRET_KEY", "a long random string that stays the same. `make run` makes one.")
 )
-ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
-CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS", schemes=("http", "https"))
 
-# True unless someone says that the site is reached by plain http (as on one's own machine).
+# The path of the site on its host, if it is not at the root, such as /transcribe. A proxy may cut this path
+# off or pass it on.
+URL_PREFIX = env.prefix("URL_PREFIX")
+FORCE_SCRIPT_NAME = URL_PREFIX or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = f"{URL_PREFIX}/"
+if URL_PREFIX:
+    # Another site at the root of this host may use the usual names, and browsers send its cookies here, too.
+    SESSION_COOKIE_NAME = f"sessionid{URL_PREFIX.replace('/', '_')}"
+    CSRF_COOKIE_NAME = f"csrftoken{URL_PREFIX.replace('/', '_')}"
+
+# Pages of these origins may use /api/ and /v1/ with a key, but never with the cookies of this site.
+CORS_ORIGINS = env.origins("CORS_ORIGINS", any_host=True)
+CORS_ALLOW_ALL_ORIGINS = CORS_ORIGINS == ["*"]
+CORS_ALLOWED_ORIGINS = [] if CORS_ALLOW_ALL_ORIGINS else CORS_ORIGINS
+# If there are no origins, no address matches, so that CORS adds nothing to any answer.
+CORS_URLS_REGEX = r"^/(api|v1)/" if CORS_ORIGINS else r"(?!)"
+# This site is often in a private network.
+CORS_ALLOW_PRIVATE_NETWORK = True
+CORS_ALLOW_METHODS = browser_rules.METHODS
+CORS_ALLOW_HEADERS = browser_rules.SENT
+CORS_EXPOSE_HEADERS = browser_rules.READ
+
+# This is True unless somebody says that people reach the site by plain http, as on their own machine.
 HTTPS = env.boolean("HTTPS", default=not DEBUG)
-SECURE_SSL_REDIRECT = HTTPS
-SESSION_COOKIE_SECURE = HTTPS
-CSRF_COOKIE_SECURE = HTTPS
-CSRF_FAILURE_VIEW = "transcribe_site.error_pages.csrf_failed"
-SECURE_HSTS_SECONDS = env.number("HSTS_SECONDS", 365 * DAY_S) if HTTPS else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
-SECURE_HSTS_PRELOAD = HTTPS
-# Health checks come from inside, by plain http.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+CSRF_FAILURE_VIEW = "transcribe_site.edge.error_pages.csrf_failed"
+HSTS_SECONDS = env.number("HSTS_SECONDS", 365 * DAY_S)
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+# The owner of the name must decide on these two: the first is for all other hosts below it, and the second
+# puts the name on a list in browsers, which it cannot leave again.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.boolean("HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.boolean("HSTS_PRELOAD", default=False)
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # these checks ask for the two settings above
 BEHIND_PROXY = env.boolean("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 SESSION_COOKIE_HTTPONLY = True
-SESSION_ENGINE = "sessions_app.session_store"
+SESSION_ENGINE = "people_app.session_store"
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        "default-src": ["'self'"],
-        "img-src": ["'self'", "data:"],
-        "media-src": ["'self'", "blob:"],
-        "object-src": ["'none'"],
-        "base-uri": ["'self'"],
-        "form-action": ["'self'"],
-        "frame-ancestors": ["'none'"],
-    }
-}
+CONTENT_SECURITY_POLICY = {"DIRECTIVES": browser_rules.CONTENT}
 
 INSTALLED_APPS = [
     "sessions_app",
     "jobs_app",
+    "people_app",
     "transcribe_site.apps.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -75,8 +86,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
-    "rest_framework.authtoken",
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -84,20 +95,23 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "transcribe_site.edge.headers.HeadersMiddleware",
+    "transcribe_site.edge.front.FrontMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "transcribe_site.edge.compression.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "transcribe_site.slashes.SlashMiddleware",
+    "transcribe_site.edge.slashes.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "sessions_app.timezones.TimeZoneMiddleware",
+    "people_app.timezones.TimeZoneMiddleware",
 ]
 
 ROOT_URLCONF = "transcribe_site.urls"
-ASGI_APPLICATION = "transcribe_site.asgi.application"
 
 TEMPLATES = [
     {
@@ -115,7 +129,7 @@ TEMPLATES = [
     },
 ]
 
-STATIC_URL = "static/"
+STATIC_URL = f"{URL_PREFIX}/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 MEDIA_ROOT = DATA_DIR / "media"
@@ -128,141 +142,178 @@ STORAGES = {
     },
 }
 
-LANGUAGE_CODE = "en-us"
-TIME_ZONE = env.text("TIME_ZONE", "UTC")
-USE_TZ = True
-USE_I18N = True
+# The pages are written in these languages.
+LANGUAGES = [("en", "English")]
+TIME_ZONE = env.time_zone("TIME_ZONE", "UTC")
 
-SITE_NAME = env.text("SITE_NAME", "Transcribe")
+SITE_NAME = env.line("SITE_NAME", "Transcribe")
 
 # --- People --------------------------------------------------------------------------------------
 
 SIGN_UP = env.boolean("SIGN_UP", default=True)
+AUTH_USER_MODEL = "people_app.User"
 LOGIN_URL = reverse_lazy("login")
 LOGIN_REDIRECT_URL = reverse_lazy("home")
 LOGOUT_REDIRECT_URL = reverse_lazy("login")
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in (
-        "UserAttributeSimilarityValidator",
-        "MinimumLengthValidator",
-        "CommonPasswordValidator",
-        "NumericPasswordValidator",
-    )
+    {"NAME": f"django.contrib.auth.password_validation.{name}Validator"}
+    for name in ("UserAttributeSimilarity", "MinimumLength", "CommonPassword", "NumericPassword")
 ]
 
 # --- Database ------------------------------------------------------------------------------------
 
-IS_WORKER = "qcluster" in sys.argv or "jobrunner" in sys.argv
 DATABASE_URL = env.text("DATABASE_URL")
 DATABASE = env.database(DATABASE_URL) if DATABASE_URL else env.sqlite(DATA_DIR / "db.sqlite3")
-DATABASES = {
-    "default": {
-        **DATABASE,
-        # Under ASGI each request has its own thread, so a kept connection would never be used again.
-        "CONN_MAX_AGE": 300 if IS_WORKER else 0,
-        "CONN_HEALTH_CHECKS": True,
-    }
-}
+# Each request has a connection of its own, as is Django's default. Workers keep theirs (`manage.py workers`).
+DATABASES = {"default": {**DATABASE, "CONN_HEALTH_CHECKS": True}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Uploads -------------------------------------------------------------------------------------
 
-# Beside the audio, so that a finished upload is moved, not copied.
+# This is beside the audio, so that a finished upload is moved and not copied.
 FILE_UPLOAD_TEMP_DIR = DATA_DIR / "tmp"
-FILE_UPLOAD_HANDLERS = ["sessions_app.upload_handler.HashingUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["sessions_app.arrival.upload_handler.HashingUploadHandler"]
 FILE_UPLOAD_PERMISSIONS = 0o640
-# Of a request without its files.
+# The limit of a request without its files.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * MIB
 MAX_UPLOAD_BYTES = env.number("MAX_UPLOAD_MB", 2048, at_least=1) * MIB
 MAX_CHUNK_BYTES = env.number("MAX_CHUNK_MB", 100, at_least=1) * MIB
-# Of one recording.
+# The limit for one recording.
 MAX_CHUNKS = env.number("MAX_CHUNKS", 10_000, at_least=1)
+MAX_AUDIO_TRACKS = env.number("MAX_AUDIO_TRACKS", 8, at_least=1, at_most=64)
 MAX_AUDIO_S = env.number("MAX_AUDIO_HOURS", 12, at_least=1) * 3600
-# Refuse uploads while less than this would stay free.
+# Reading the header of an upload may cost at most this much processor time and memory.
+PROBE_SECONDS = env.number("PROBE_SECONDS", 10, at_least=1, at_most=3600)
+PROBE_MEMORY_MB = env.number("PROBE_MEMORY_MB", 512, at_least=64, at_most=1024 * 1024)
+# Uploads are refused if less than this would stay free.
 MIN_FREE_DISK_BYTES = env.number("MIN_FREE_DISK_MB", 500) * MIB
-# A piece of a recording that is missing while later ones are there is waited for so long.
+# If a chunk of a recording is missing and later ones have come, workers wait for it this long.
 CHUNK_WAIT_S = env.number("CHUNK_WAIT_S", 60, at_least=0)
-# A recording that nothing comes of for so long is finished with what has come.
+# The limit for one person.
+MAX_OPEN_RECORDINGS = env.number("MAX_OPEN_RECORDINGS", 50, at_least=1)
+# If nothing comes from a recorder for this long, the recording is finished with the audio that has come.
 ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
-# The length of the pieces in which the recorder page sends.
-RECORDER_CHUNK_S = env.number("RECORDER_CHUNK_S", 30, at_least=5, at_most=120)
-# What an upload that broke off may leave is removed after this time.
+# The recorder page sends chunks of this length.
+RECORDER_CHUNK_S = 30
+# Files that an interrupted upload left behind are removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
-# A resumable upload that nothing more comes of is removed after this time.
+# A resumable upload is removed if no more parts of it come for this long.
 UPLOAD_EXPIRES_S = env.number("UPLOAD_EXPIRES_HOURS", 24, at_least=1) * 3600
-# Of one person.
+# The limit for one person.
 TUS_MAX_UNFINISHED = env.number("TUS_MAX_UNFINISHED", 20, at_least=1)
+
+# --- Connections ---------------------------------------------------------------------------------
+
+# One web process works on at most this many requests at once. Each needs a connection to the database.
+WEB_THREADS = env.number("WEB_THREADS", 20, at_least=1)
+# At most this many more requests wait for their turn. Further ones are told to try again.
+WEB_WAITING = env.number("WEB_WAITING", 600)
+# At most this many parts of resumable uploads arrive at once. They have threads of their own, and mostly no
+# connection to the database.
+WEB_STREAMS = env.number("WEB_STREAMS", 100, at_least=1)
+# One person may send at most this many bodies of more than 64 KB at once.
+UPLOADS_AT_ONCE = env.number("UPLOADS_AT_ONCE", 30, at_least=1)
+# A connection is closed if no byte of a request comes for this long.
+STALLED_AFTER_S = env.number("STALLED_AFTER_S", 60, at_least=1)
+# After STALLED_AFTER_S, a body is given up if it has come more slowly than this on average.
+BODY_LEAST_BYTES_S = env.number("BODY_LEAST_BYTES_S", 1000, at_least=1)
 
 # --- Speech --------------------------------------------------------------------------------------
 
 MODELS_DIR = DATA_DIR / "models"
 WORK_DIR = DATA_DIR / "work"
-ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1)
-# ctranslate2 and onnxruntime read it when they are loaded, in the worker; numpy with the next import.
-os.environ.setdefault("OMP_NUM_THREADS", str(ENGINE_THREADS))
-from transcribe_site import provider_settings  # noqa: E402
-
-# Speech servers, which jobs may use beside ENGINES.
+ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1, at_most=1000)
+# The speech servers that jobs may use beside ENGINES.
 PROVIDERS = provider_settings.providers(env.items("PROVIDERS"))
 # The built-in engines that jobs may use. "fake" is for tests: it reads numbered tones instead of speech.
 ENGINES = env.some_of("ENGINES", "local", ("local", "fake"))
 if not ENGINES and not PROVIDERS:
     raise ImproperlyConfigured("ENGINES may be none only with a provider; see OPENAI_API_KEY and PROVIDERS")
-DEFAULT_ENGINE = env.text("DEFAULT_ENGINE", [*ENGINES, *PROVIDERS][0])
-# Does what the engine of a job could not do, unless the job names another one. Empty: nothing does.
-FALLBACK_ENGINE = env.text("FALLBACK_ENGINE")
-FALLBACK_MODEL = env.text("FALLBACK_MODEL")
-LOCAL_MODEL = env.text("LOCAL_MODEL", "base")
+DEFAULT_ENGINE = env.one_of("DEFAULT_ENGINE", [*ENGINES, *PROVIDERS][0], (*ENGINES, *PROVIDERS))
+# This engine does what the engine of a job could not do, unless the job names another one. If it is empty, no
+# engine does.
+FALLBACK_ENGINE = env.one_of("FALLBACK_ENGINE", "", ("", *ENGINES, *PROVIDERS))
+LOCAL_MODEL = env.model("LOCAL_MODEL", "base")
 # Users may choose these models of the local engine, beside LOCAL_MODEL.
-LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.items("LOCAL_MODELS", "base,tiny.en")]))
+LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.models("LOCAL_MODELS", "base,tiny.en")]))
+FALLBACK_MODELS = {"": [], "local": LOCAL_MODELS, "fake": ["fake"]} | {
+    name: list(provider.models) for name, provider in PROVIDERS.items()
+}
+FALLBACK_MODEL = env.one_of("FALLBACK_MODEL", "", ("", *FALLBACK_MODELS[FALLBACK_ENGINE]))
 
 # --- Jobs ----------------------------------------------------------------------------------------
 
 RUN_DIR = DATA_DIR / "run"
-WORKERS = env.number("WORKERS", os.cpu_count() or 1, at_least=1)
-# A worker that says nothing for this long has lost its work to the next one.
+WORKERS = env.number("WORKERS", os.cpu_count() or 1, at_least=1, at_most=1000)
+# If a worker does not renew its lease for this long, another worker may take its work.
 LEASE_S = env.number("LEASE_S", 60, at_least=3)
 MAX_ATTEMPTS = env.number("MAX_ATTEMPTS", 4, at_least=1)
-# Wait before the second attempt; doubled for each one after it.
+# The wait before the second attempt. It doubles for each attempt after that.
 RETRY_BACKOFF_S = env.number("RETRY_BACKOFF_S", 2)
 RETRY_BACKOFF_MAX_S = env.number("RETRY_BACKOFF_MAX_S", 300)
-# After so many failures in a row a provider is left alone for PROVIDER_PAUSE_S, doubled at each further one.
+# After this many failures in a row, a provider is not asked for PROVIDER_PAUSE_S. This pause doubles with
+# each further failure.
 PROVIDER_FAILURES = env.number("PROVIDER_FAILURES", 3, at_least=1)
 PROVIDER_PAUSE_S = env.number("PROVIDER_PAUSE_S", 15, at_least=1)
 PROVIDER_PAUSE_MAX_S = env.number("PROVIDER_PAUSE_MAX_S", 300, at_least=1)
-# For so long the work of a provider that is away waits for it; after that, its failures count as attempts.
+# If a provider is away, its work waits for it for this long. After that, failures count as attempts.
 PROVIDER_PATIENCE_S = env.number("PROVIDER_PATIENCE_S", 3600)
-# One unit of work ends at max(UNIT_DEADLINE_S, 20 x its audio): an inference can hang in C for ever.
+# This much interactive audio of one person comes before everybody's uploads at once; after that, at most
+# INTERACTIVE_SPEED seconds of audio for each second that passes. The rest takes turns with the uploads.
+INTERACTIVE_AHEAD_S = env.number("INTERACTIVE_AHEAD_S", 60)
+INTERACTIVE_SPEED = 4
+# One unit of work is ended after max(UNIT_DEADLINE_S, 20 x its audio): an inference can hang in C for ever.
 UNIT_DEADLINE_S = env.number("UNIT_DEADLINE_S", 300, at_least=1)
+# The deadline for decoding a recording of unknown length. If the length is known, it is a tenth of it.
+PREPARATION_DEADLINE_S = env.number("PREPARATION_DEADLINE_S", 1200, at_least=1)
+# If a recording is at most this long, corrections are applied to its transcript again in the request itself.
+# A worker does this for longer ones.
+CORRECT_AT_ONCE_S = 30 * 60
 SWEEP_EVERY_S = env.number("SWEEP_EVERY_S", 10, at_least=1)
-# A cluster that has not run anything for this long, asked to, is killed and started again.
+# If a cluster is asked to run something and does not for this long, it is killed and started again.
 STALL_AFTER_S = env.number("STALL_AFTER_S", 60, at_least=3)
 STOP_GRACE_S = env.number("STOP_GRACE_S", 30, at_least=1)
-SWEEPERS = ["jobs_app.sweep.sweep", "sessions_app.abandoned.sweep", "sessions_app.orphans.sweep"]
+PRUNE_EVERY_S = 600
+# Job runners call these functions beside their workers, each after this many seconds. Only one runner of all
+# machines calls the first ones at a time.
+SWEPT_ONCE = {
+    "jobs_app.workers.lost_work.recover": SWEEP_EVERY_S,
+    "sessions_app.sweeping.abandoned.sweep": SWEEP_EVERY_S,
+    "jobs_app.workers.lost_work.prune": PRUNE_EVERY_S,
+    "jobs_app.storage.loose_files.sweep": PRUNE_EVERY_S,
+    "sessions_app.sweeping.orphans.sweep_keys": PRUNE_EVERY_S,
+}
+# Each runner calls the others, which look after files of its own machine.
+SWEEPERS = SWEPT_ONCE | {
+    "jobs_app.storage.spare_room.keep": SWEEP_EVERY_S,
+    "jobs_app.workers.lost_work.prune_working_copies": PRUNE_EVERY_S,
+    "sessions_app.sweeping.orphans.sweep_parts": PRUNE_EVERY_S,
+    "sessions_app.tus.sweep.sweep": PRUNE_EVERY_S,
+}
 
-# What a person does at once; see docs/operations.md before raising these.
+# These limit how much one person can do at once. Read docs/operations.md before you raise them.
 THROTTLE_RATES = {
-    "user": env.text("THROTTLE_USER", "6000/hour"),
-    "anon": env.text("THROTTLE_ANON", "120/hour"),
-    "upload": env.text("THROTTLE_UPLOAD", "600/hour"),
-    # By the minute: each request reads the times of all that count.
-    "chunk": env.text("THROTTLE_CHUNK", "1200/minute"),
-    "login": env.text("THROTTLE_LOGIN", "30/hour"),
+    "user": env.rate("THROTTLE_USER", "6000/hour"),
+    "anon": env.rate("THROTTLE_ANON", "120/hour"),
+    "upload": env.rate("THROTTLE_UPLOAD", "600/hour"),
+    # This rate is counted by the minute, because each request reads the times of all requests that count.
+    "chunk": env.rate("THROTTLE_CHUNK", "1200/minute"),
+    "login": env.rate("THROTTLE_LOGIN", "30/hour"),
 }
 
 REDIS_URL = env.text("REDIS_URL")
-# Which of the two carries the wake-up calls. Jobs are rows of the database either way.
+REDIS = env.redis(REDIS_URL or "redis://127.0.0.1:6379/0")
+# The queue carries the messages that wake up workers. Jobs are rows of the database in either case.
 QUEUE = env.one_of("QUEUE", "redis" if REDIS_URL else "database", ("database", "redis"))
 
-Q_TIMEOUT_S = 2 * 3600  # the last resort, above any deadline of ours
+Q_TIMEOUT_S = 2 * 3600  # the last resort: longer than any deadline of this program
 Q_CLUSTER: dict[str, Any] = {
     "name": "transcribe",
     "workers": WORKERS,
     "queue_limit": 1,
     "bulk": 1,
     "timeout": Q_TIMEOUT_S,
-    # The clock of a message starts when it is fetched, and the last one fetched waits for all before it.
+    # The time of a message runs from when it is fetched, and the last one fetched waits for all before it.
     "retry": -(-(2 + WORKERS) // WORKERS) * (Q_TIMEOUT_S + 3) + 60,
     "ack_failures": True,
     "max_attempts": 1,
@@ -275,91 +326,70 @@ Q_CLUSTER: dict[str, Any] = {
     "log_level": "INFO",
 }
 if QUEUE == "redis":
-    Q_CLUSTER["redis"] = {
-        **env.redis(REDIS_URL or "redis://127.0.0.1:6379/0"),
-        "socket_connect_timeout": 0.5,
-        "socket_timeout": 5,
-        # A web request must not wait for a dead Redis; the sweeper repairs.
-        **({} if IS_WORKER else {"retry": Retry(NoBackoff(), 0)}),
-    }
+    Q_CLUSTER["redis"] = {**REDIS, "socket_connect_timeout": 0.5, "socket_timeout": 5}
 else:
     Q_CLUSTER["orm"] = "default"
 
+# This cache has the counters of throttles: one for each address and three for each person. If it is full, it
+# drops the counters that were used longest ago. Django's own limit of 300 would be reached in a minute. With
+# this limit, the cache takes up to 50 MB, which is enough for an hour, even if somebody guesses passwords
+# from all networks of a /48 of IPv6.
+COUNTERS = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "OPTIONS": {"MAX_ENTRIES": 100_000},
+}
+IN_FILES = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache"}
+SHARED = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
-    if REDIS_URL
-    else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
-    # Django-Q2's status of its own processes.
-    "queue_status": {
-        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": RUN_DIR / "queue_status",
-    },
+    "default": {**SHARED} if REDIS_URL else {**COUNTERS, "LOCATION": "requests"},
+    # This cache counts tries to log in. It is apart from the other, so that many requests of another kind
+    # cannot push these counts out.
+    "logins": {**SHARED, "KEY_PREFIX": "logins"} if REDIS_URL else {**COUNTERS, "LOCATION": "logins"},
+    # Django-Q2 keeps the status of its processes here.
+    "queue_status": {**IN_FILES, "LOCATION": RUN_DIR / "queue_status"},
 }
 
 # --- REST API ------------------------------------------------------------------------------------
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework.authentication.TokenAuthentication",
+        "people_app.tokens.KeyAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "people_app.tokens.TokenAllows",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PAGINATION_CLASS": "jobs_app.pagination.Pages",
+    "DEFAULT_PAGINATION_CLASS": "rest.pages.Pages",
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
         "rest_framework.filters.OrderingFilter",
     ],
-    "DEFAULT_THROTTLE_CLASSES": [
-        "rest_framework.throttling.UserRateThrottle",
-        "rest_framework.throttling.AnonRateThrottle",
-    ],
+    "DEFAULT_THROTTLE_CLASSES": ["rest.throttling.PersonThrottle", "rest.throttling.StrangerThrottle"],
     "DEFAULT_THROTTLE_RATES": THROTTLE_RATES,
-    # Without a proxy of ours X-Forwarded-For is what the client says, and would get it around the throttles.
+    # Without a proxy, the client itself writes X-Forwarded-For and could avoid the throttles with it.
     "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "jobs_app.api_errors.exception_handler",
+    "EXCEPTION_HANDLER": "jobs_app.api.errors.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Transcription API",
-    "DESCRIPTION": "Send audio or video, follow the job, fetch the transcript.",
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-    "SCHEMA_PATH_PREFIX": "/api/",
-}
+SPECTACULAR_SETTINGS = {**openapi.SETTINGS, "SERVERS": [{"url": URL_PREFIX}] if URL_PREFIX else []}
 
-# Under /v1/, which OpenAI's clients ask. Files of up to this length come before all others, because somebody
-# waits for them. Longer ones do not: for minutes nobody sits and waits, and they would hold up recordings.
+# OpenAI's clients send files to /v1/. Files of at most this length come before all others, because somebody
+# waits for them. Longer files do not: nobody sits and waits for minutes, and they would hold up recordings.
 V1_INTERACTIVE_MAX_S = env.number("V1_INTERACTIVE_MAX_S", 60)
-# How long a request waits for its job; after that the job goes on without it.
+# A request waits this long for its job. After that, the job goes on without the request.
 V1_TIMEOUT_S = env.number("V1_TIMEOUT_S", 6 * 3600, at_least=1)
-# Names of OpenAI's models that stand for the default engine.
-V1_MODEL_ALIASES = env.items(
+# These names of OpenAI's models stand for the default engine.
+V1_MODEL_ALIASES = env.words(
     "V1_MODEL_ALIASES", "whisper-1,gpt-transcribe,gpt-4o-transcribe,gpt-4o-mini-transcribe"
 )
 
 # --- Watching ------------------------------------------------------------------------------------
 
-# /metrics answers `Authorization: Bearer METRICS_TOKEN`. Without: this machine, or nobody behind a proxy.
-METRICS_TOKEN = env.text("METRICS_TOKEN")
+# /metrics answers requests with `Authorization: Bearer METRICS_TOKEN`, and requests from this machine if
+# there is no proxy.
+METRICS_TOKEN = env.token("METRICS_TOKEN")
 LOG_LEVEL = env.one_of("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        # Our handler is enough; its own would print every line twice.
-        "django-q": {"handlers": ["console"], "propagate": False, "level": LOG_LEVEL},
-        # It tells of each window, and our own line does so too.
-        "faster_whisper": {"level": "WARNING"},
-    },
-}
-
-for folder in (DATA_DIR, MEDIA_ROOT, FILE_UPLOAD_TEMP_DIR, WORK_DIR, RUN_DIR, MODELS_DIR, STATIC_ROOT):
-    folder.mkdir(parents=True, exist_ok=True)
+LOGGING = log_lines.logging_at(LOG_LEVEL)

@@ -1,0 +1,1 @@
+"""Filters and tags with which templates show times, lengths, languages and words."""

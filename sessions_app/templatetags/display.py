@@ -1,19 +1,18 @@
-"""How values are written on pages."""
+"""Write values as pages show them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django import template
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from jobs_app.models import JOB_ACTIVE, JobStage, JobStatus, TranscriptionJob
-from sessions_app.languages import language_name
+from sessions_app.options.languages import language_name
+from speech.transcript_warnings import heard_tracks as tracks_sentence
 
 register = template.Library()
 
-# The badge of a status: its word and its icon. Colour alone says nothing to many people.
+# Each status has a badge with a word and an icon, because many people cannot tell colours apart.
 BADGES = {
     JobStatus.PENDING: ("Waiting", "clock"),
     JobStatus.PROCESSING: ("In progress", "spinner"),
@@ -47,7 +46,7 @@ def source(value: str) -> str:
 
 @register.filter
 def clock(ms: int | None) -> str:
-    """A place in a recording: 0:07, 12:05, 1:02:03."""
+    """Write a place in a recording: 0:07, 12:05, 1:02:03."""
     minutes, seconds = divmod((ms or 0) // 1000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
@@ -60,7 +59,7 @@ def seconds(ms: int) -> str:
 
 @register.filter
 def length_of(ms: int | None) -> str:
-    """How long something is: 0.4 s, 12 s, 3 min 5 s, 1 h 2 min."""
+    """Write a length of time: 0.4 s, 12 s, 3 min 5 s, 1 h 2 min."""
     ms = ms or 0
     if ms < 10_000:
         return f"{ms / 1000:.1f} s"
@@ -75,7 +74,7 @@ def length_of(ms: int | None) -> str:
 
 @register.filter
 def time_left(seconds: int | None) -> str:
-    """An estimate as people say it, so that it does not jump with each look."""
+    """Write an estimate in round numbers, so that it does not change each time the page asks."""
     if seconds is None:
         return ""
     if seconds < 10:
@@ -95,25 +94,18 @@ def percent(part: float | None) -> str:
 
 
 @register.filter
-def damage(job: TranscriptionJob) -> str:
-    """What could not be read of the audio, as a sentence; empty when all of it was."""
-    report = job.decode_report
-    places = report.get("bad_packets", 0) + report.get("bad_reads", 0)
-    if not places:
-        return ""
-    sentence = f"{places} damaged place{'s were' if places > 1 else ' was'} skipped"
-    if filled_ms := report.get("filled_ms", 0):
-        sentence += f", {length_of(filled_ms)} filled with silence"
-    return f"{sentence}. What was said there is missing."
+def heard_tracks(job: TranscriptionJob) -> str:
+    return tracks_sentence(job.sound.report)
 
 
 @register.filter
 def mark(text: str, words: str) -> SafeString:
-    """The text with each place of `words` marked, whatever its case."""
+    """Mark each place in the text where `words` stand, in capitals or small letters."""
     if not words:
         return conditional_escape(text)
     parts, at, low = [], 0, text.lower()
-    # Some letters change their length with their case; then no place in `low` is one in `text`.
+    # Some letters have another length as small letters. Then places in `low` are not the places in `text`,
+    # and nothing is marked.
     while len(low) == len(text) and (found := low.find(words.lower(), at)) >= 0:
         end = found + len(words)
         parts.append(format_html("{}<mark>{}</mark>", text[at:found], text[found:end]))
@@ -123,12 +115,12 @@ def mark(text: str, words: str) -> SafeString:
 
 @register.inclusion_tag("parts/icon.html")
 def icon(name: str) -> dict[str, str]:
-    """A picture from static/icons.svg that says nothing by itself; a word stands beside it."""
+    """Show a picture from static/icons.svg. It needs a word beside it, because screen readers skip it."""
     return {"name": name}
 
 
 @register.inclusion_tag("parts/badge.html")
-def badge(job: Any) -> dict[str, Any]:
+def badge(job: TranscriptionJob) -> dict[str, object]:
     word, picture = BADGES[JobStatus(job.status)]
     progress = job.progress if job.status == JobStatus.PROCESSING else None
     if job.status in JOB_ACTIVE and job.session.finished_at is None:

@@ -1,4 +1,4 @@
-"""The engines by name. Importing this loads no inference library and no model."""
+"""The engines by name. Importing this module loads no inference library and no model."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import os
 from importlib import import_module
 
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
-from speech.engines.languages import ENGLISH, languages_of
-from speech.engines.openai_models import capabilities as openai_capabilities
+from speech.engines.openai.models import capabilities as openai_capabilities
 from speech.engines.providers import Provider
 from speech.errors import NotSupported
+from speech.text.languages import ENGLISH, languages_of
 
 _ENGINES = {
-    "local": "speech.engines.local:LocalEngine",
+    "local": "speech.engines.local.engine:LocalEngine",
     "fake": "speech.engines.fake:FakeEngine",
-    "openai": "speech.engines.openai:OpenAIEngine",
+    "openai": "speech.engines.openai.engine:OpenAIEngine",
 }
 _FAKE = Capabilities(needs_voice_activity=False)
 _loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
 
 
 def load_engine(name: str, settings: EngineSettings) -> Engine:
-    """The engine with its model, loaded the first time this process asks for it.
+    """Return the engine with its model. It is loaded when this process first asks for it.
 
     Raises:
         NotSupported: there is no such engine.
         ModelUnavailable: its model cannot be loaded.
     """
-    # A model that was loaded before a fork hangs in the child, so a child never gets its parent's.
+    # A model that was loaded before a fork hangs in the child. So a child never gets its parent's model.
     key = (os.getpid(), name, settings)
     if key not in _loaded:
         module, _, kind = _dotted(name).partition(":")
@@ -36,7 +36,7 @@ def load_engine(name: str, settings: EngineSettings) -> Engine:
 
 
 def capabilities(name: str, model: str, provider: Provider | None = None) -> Capabilities:
-    """What an engine's model can do, without loading either. `provider` is that of the openai engine.
+    """Return what a model of an engine can do, without loading either. `provider` is for the openai engine.
 
     Raises:
         NotSupported: there is no such engine.
@@ -53,18 +53,21 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:
-    """Refuse what the model cannot do before any work is done.
+    """Refuse what the model cannot do, before any work is done.
 
     Raises:
-        NotSupported: with a sentence that says which option to change.
+        NotSupported: its sentence says which option to change.
     """
     if options.language and able.languages and options.language not in able.languages:
         known = "it knows only English" if able.languages == ENGLISH else "use an ISO 639-1 code such as en"
-        raise NotSupported(f"This model does not know the language {options.language!r}: {known}.")
+        raise NotSupported(
+            f"This model does not know the language {options.language!r}: {known}.", option="language"
+        )
     if options.translate_to and options.translate_to not in able.translates_to:
         possible = ", ".join(sorted(able.translates_to)) or "no other language"
         raise NotSupported(
-            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}."
+            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}.",
+            option="translate_to",
         )
 
 

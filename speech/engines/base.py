@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Protocol
 
 from speech.engines.providers import Provider
 from speech.types import SpeechSegment, Transcription
 
-RECORDING_WINDOW_S = (18, 29)
-"""Whisper hears half a minute at a time, and needs as long for less."""
+if TYPE_CHECKING:
+    from speech.samples import Samples
 
-# Whisper invents sentences where nobody speaks. Speech had at most 0.1 and inventions at least 0.77 of
-# the first, and inventions at most -0.67 of the second.
+RECORDING_WINDOW_S = (18, 29)
+"""Whisper hears half a minute at a time, and takes as long for less."""
+
+# Whisper invents sentences where nobody speaks. Measured: the first value was at most 0.1 for speech and at
+# least 0.77 for inventions; the second was at most -0.67 for inventions.
 INVENTED_NO_SPEECH_PROB = 0.6
 INVENTED_AVG_LOGPROB = -0.5
-
-Samples = npt.NDArray[np.float32]
-"""Mono samples at `speech.types.SAMPLE_RATE`, from -1 to 1; shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """What an engine needs to know of the machine it runs on. Built once, from settings, by the caller."""
+    """What an engine needs to know of its machine. The caller builds it once, from the settings."""
 
     model: str
     model_dir: str = ""
@@ -36,7 +33,7 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeOptions:
-    """What a job asks of an engine for one window. `language` '' means: find out."""
+    """What a job asks of an engine for one window. An empty `language` means that the engine detects it."""
 
     language: str = ""
     translate_to: str = ""
@@ -46,11 +43,11 @@ class TranscribeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What one model can and cannot do; windows are planned from it, and options are checked against it.
+    """What one model can and cannot do. Windows are planned from it, and options are checked against it.
 
-    `languages` empty: any. `translates_to`: the languages it can translate into. Where
-    `needs_voice_activity` is off, everything counts as speech.
-    `min_window_s`..`max_window_s`: where a window of a file should end.
+    If `languages` is empty, the model knows any language. `translates_to` has the languages that it can
+    translate into. Without `needs_voice_activity`, all sound counts as speech. A window of a file should last
+    from `min_window_s` to `max_window_s`.
     """
 
     languages: frozenset[str] = frozenset()
@@ -64,7 +61,9 @@ class Capabilities:
     max_window_s: int = 60
 
     def while_recording(self) -> Capabilities:
-        """The same for a recording that goes on: somebody waits for its text, and for its end."""
+        """Return the same for a recording that goes on, with short windows, because somebody waits for the
+        text.
+        """
         return replace(
             self,
             min_window_s=min(RECORDING_WINDOW_S[0], self.min_window_s),
@@ -75,8 +74,8 @@ class Capabilities:
 class Engine(Protocol):
     """Turns the samples of one window into timed text.
 
-    An engine is made once per process and model, by `speech.engines.load_engine`, in the process that
-    uses it: a model loaded before a fork hangs every child.
+    `speech.engines.load_engine` makes an engine once per process and model, in the process that uses it,
+    because a model that was loaded before a fork hangs every child.
     """
 
     name: str
@@ -91,11 +90,11 @@ class Engine(Protocol):
         on_segment: Callable[[SpeechSegment], None] | None = None,
         on_wait: Callable[[], None] | None = None,
     ) -> Transcription:
-        """Transcribe one window; all the work is done before it returns. Times count from its first sample.
+        """Transcribe one window. All work is done before it returns. Times count from the first sample.
 
-        `on_segment` is called after each segment with it; what it raises ends the work and passes through.
-        `on_wait` is called at least once a second while the engine waits for another machine; what it raises
-        gives that request up and passes through.
+        `on_segment` is called with each segment as soon as it is there; an exception from it ends the work
+        and passes through. `on_wait` is called at least once a second while the engine waits for another
+        machine; an exception from it gives up that request and passes through.
 
         Raises:
             SpeechError: for everything that is not a bug.

@@ -1,14 +1,14 @@
-"""An engine for tests, which does the whole work of one without a model.
+"""An engine for tests, which does all the work of an engine without a model.
 
-It reads numbers that `make_numbered_audio` put into the sound, one a second, so that a test knows every
-word of any recording, and sees at once which second was lost or doubled. Hint words make it misbehave:
+It reads the numbers, one a second, that `make_numbered_audio` has put into the sound. So a test knows every
+word of any recording, and sees which second was lost or doubled. Hint words make the engine misbehave:
 
     fake:slow=2           each window takes two seconds more
     fake:fail             EngineFailed, which is worth another try
     fake:fail=permanent   NotSupported, which is not
     fake:crash            the process is killed
-    fake:hang             it never returns, and hears no exception
-    fake:once=FILE        the hints after it work only for the first that creates FILE
+    fake:hang             it never returns, and no exception can reach it
+    fake:once=FILE        the hints after it work only for the first process that creates FILE
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from speech.engines.base import Capabilities, EngineSettings, Samples, TranscribeOptions
+from speech.engines.base import Capabilities, EngineSettings, TranscribeOptions
 from speech.errors import EngineFailed, NotSupported
+from speech.samples import Samples
 from speech.types import SAMPLE_RATE, SpeechSegment, Transcription, Word
 
 DIGITS = 4
@@ -35,7 +36,10 @@ WORDS_PER_SEGMENT = 5
 
 
 def make_numbered_audio(first: int, count: int) -> Samples:
-    """`count` seconds of sound; each is four tones, the digits of its number. Survives lossy codecs."""
+    """Return `count` seconds of sound.
+
+    Each is four tones, the digits of its number. Lossy codecs keep them readable.
+    """
     time_s = np.arange(SLOT) / SAMPLE_RATE
     tones = [AMPLITUDE * np.sin(2 * np.pi * (LOWEST_HZ + digit * STEP_HZ) * time_s) for digit in range(10)]
     slots = [tones[int(digit)] for n in range(first, first + count) for digit in f"{n:0{DIGITS}d}"]
@@ -75,10 +79,10 @@ class FakeEngine:
 
 
 def _read(second: Samples) -> str:
-    """The number in a second of sound as a word, or '' where there is none."""
+    """Return the number in a second of sound as a word, or '' if there is none."""
     digits = ""
     for slot in second.reshape(DIGITS, SLOT):
-        # Codecs smear the edges of the tones.
+        # Codecs blur the edges of the tones.
         middle = slot[SLOT // 4 : -SLOT // 4]
         if np.abs(middle).max() < AMPLITUDE / 10:
             return ""
@@ -89,7 +93,7 @@ def _read(second: Samples) -> str:
 
 
 def _misbehave(prompt: str) -> float:
-    """Do what the hint words say; how much longer this window should take, in seconds."""
+    """Do what the hint words say. Return how many seconds this window should take longer."""
     slow_s = 0.0
     for hint in prompt.split():
         name, _, value = hint.partition("=")
@@ -112,8 +116,8 @@ def _misbehave(prompt: str) -> float:
 
 
 def _hang() -> None:
-    """Wait for ever in C, like an inference that hangs: no signal's handler and no exception gets through."""
+    """Wait for ever in C, like a hung inference, which neither a signal handler nor an exception can end."""
     lock = ctypes.CDLL(None).pthread_mutex_lock
-    mutex = ctypes.create_string_buffer(64)  # zeros are an unlocked one
+    mutex = ctypes.create_string_buffer(64)  # a mutex of zeros is unlocked
     lock(mutex)
     lock(mutex)

@@ -1,21 +1,21 @@
-// What earlier recordings of this person left in this browser: send it, save it, or discard it.
+// The list of this person's earlier recordings that are still in this browser. People can send, save or discard them.
 
-import { RATE } from "./capture.js";
+import { copyOf, part, write } from "../lib/dom.js";
+import { clock, dateOf } from "../lib/words.js";
 import { Recording, unsentSamples } from "./recording.js";
 import { Sender } from "./send.js";
-import { lockedElsewhere, takeLock } from "./store.js";
-import { clock } from "./words.js";
+import { RATE } from "./sound/capture.js";
+import { takenRecordings, takeRecording } from "./store.js";
 
 const BUSY = "Another tab has taken this up.";
 
 export class LeftOver {
-  // `goTo(job)`: called when all of one has been sent.
+  // `goTo(job)` is called when all of a recording has been sent.
   constructor({ store, user, userName, urls, goTo }) {
     Object.assign(this, { store, user, userName, urls, goTo });
-    this.section = document.getElementById("left");
-    this.list = document.getElementById("left-list");
-    this.template = document.getElementById("left-template");
-    // By id, those that are being sent from here.
+    this.section = part("left");
+    this.list = part("left-list");
+    // The recordings that this page is sending, by their ids.
     this.taken = new Map();
   }
 
@@ -24,14 +24,14 @@ export class LeftOver {
   }
 
   async show() {
-    const locked = await lockedElsewhere();
+    const taken = await takenRecordings();
     const items = [];
     for (const row of await this.store.recordingsOf(this.user)) {
       if (this.taken.has(row.id)) items.push(this.taken.get(row.id));
-      else if (!locked(row.id)) items.push(await this.item(row));
+      else if (!taken(row.id)) items.push(await this.item(row));
     }
     const shown = items.filter(Boolean);
-    // What the keyboard stands on, and what is being sent, must not go away.
+    // The entry with the keyboard focus, and those that are being sent, must not go away.
     if (!this.list.contains(document.activeElement)) this.list.replaceChildren(...shown);
     this.section.hidden = !this.list.children.length;
   }
@@ -39,11 +39,11 @@ export class LeftOver {
   async item(row) {
     const { numbers, tails } = await this.store.kept(row.id);
     if (!numbers.length && !tails.length && !row.session) return this.forgetEmpty(row);
-    const item = this.template.content.firstElementChild.cloneNode(true);
-    const began = new Date(row.startedAt).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const item = copyOf("left-template");
+    const began = dateOf(new Date(row.startedAt));
     item.querySelector(".file-name").textContent = row.title || `Recording of ${began}`;
     let samples = unsentSamples(row, numbers);
-    for (const number of tails) for (const part of await this.store.tail(row.id, number)) samples += part.length;
+    for (const number of tails) for (const tail of await this.store.tail(row.id, number)) samples += tail.length;
     const rest = samples ? `${clock(samples / RATE)} not sent` : "sent, but not finished";
     item.querySelector(".file-size").textContent = row.title ? `${began}, ${rest}` : rest;
     for (const name of ["send", "download", "discard"]) {
@@ -54,9 +54,9 @@ export class LeftOver {
     return item;
   }
 
-  // Begun, and gone before anything was said.
+  // Forgets a recording that was begun, but whose tab was closed before it had any sound.
   async forgetEmpty(row) {
-    const release = await takeLock(row.id);
+    const release = await takeRecording(row.id);
     if (!release) return null;
     await this.store.deleteRecording(row.id);
     release();
@@ -66,7 +66,7 @@ export class LeftOver {
   async with(row, item, act) {
     if (this.taken.has(row.id)) return;
     this.taken.set(row.id, item);
-    const release = await takeLock(row.id);
+    const release = await takeRecording(row.id);
     if (!release) note(item, BUSY);
     try {
       if (release) await act();
@@ -124,10 +124,10 @@ export function save(wav, title) {
   link.href = URL.createObjectURL(wav);
   link.download = `${title.replace(/[\\/:*?"<>|\s]+/g, " ").trim() || "recording"}.wav`;
   link.click();
-  // The download has begun by then, and the memory is wanted back.
+  // By then the download has begun, so the memory can be freed.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
 function note(item, text) {
-  item.querySelector(".file-note").textContent = text;
+  write(item.querySelector(".file-note"), text);
 }

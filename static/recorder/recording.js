@@ -1,22 +1,22 @@
-// Samples become pieces of exactly the same length, each stored before anything else is done with it.
+// Cuts samples into pieces of exactly the same length. Each piece is stored before anything else is done with it.
 
-import { RATE } from "./capture.js";
-import { samplesOf, wavOf } from "./wav.js";
+import { RATE } from "./sound/capture.js";
+import { joined, length, samplesOf, wavOf } from "./sound/wav.js";
 
-// How much a crash may cost.
+// A crash may cost at most this many samples.
 const TAIL_SAMPLES = RATE;
 
 export class Recording {
-  // `row`: see store.js. `waiting`: the numbers of the pieces that the server does not have.
+  // store.js describes `row`. `waiting` has the numbers of the pieces that the server does not have.
   constructor(store, row) {
     Object.assign(this, { store, row });
     this.waiting = new Set();
-    // Pieces that the browser had no room for. They live as long as this tab.
+    // The pieces for which the browser had no room. They are lost when this tab is closed.
     this.inMemory = new Map();
     this.saving = Promise.resolve();
     this.number = row.cut;
     this.samples = row.samples;
-    // Called after each change, and with the error when the browser cannot store.
+    // This is called after each change, and with the error if the browser cannot store.
     this.onChange = () => {};
     this.onStoreProblem = () => {};
     this.begin();
@@ -29,7 +29,7 @@ export class Recording {
       title,
       options,
       chunkSamples,
-      // For people to tell recordings apart; nothing is computed with this clock.
+      // People tell recordings apart by this time. Nothing is computed with it.
       startedAt: Date.now(),
       cut: 0,
       samples: 0,
@@ -40,7 +40,7 @@ export class Recording {
     return new Recording(store, row);
   }
 
-  // One that a tab left behind. What was being filled there becomes its last piece.
+  // Returns a recording that another tab left behind. The piece that was being filled there becomes its last one.
   static async rescue(store, row) {
     const recording = new Recording(store, row);
     const { numbers, tails } = await store.kept(row.id);
@@ -76,7 +76,7 @@ export class Recording {
     if (length(this.unsaved) >= TAIL_SAMPLES) this.saveTail();
   }
 
-  // What no piece and no tail holds yet.
+  // Stores the samples that no piece and no tail has yet.
   saveTail() {
     if (!this.unsaved.length) return;
     const tail = { recording: this.row.id, number: this.number, part: this.tails++, pcm: joined(this.unsaved) };
@@ -100,7 +100,7 @@ export class Recording {
     });
   }
 
-  // No more samples come. Resolves when everything is stored.
+  // Ends the recording: no more samples come. Resolves when everything is stored.
   finish() {
     if (this.filled) this.cut();
     this.row.stopped = true;
@@ -111,7 +111,7 @@ export class Recording {
     return this.inTurn(() => this.store.saveRecording(this.row));
   }
 
-  // One write after the other, so that the store never holds a later state without an earlier one.
+  // Writes one change after the other, so that the store never has a later state without an earlier one.
   inTurn(write) {
     this.saving = this.saving
       .then(write)
@@ -125,20 +125,20 @@ export class Recording {
     return this.inMemory.get(number) ?? this.store.chunk(this.row.id, number);
   }
 
-  // The server has it.
+  // Notes that the server has a piece.
   async sent(number) {
     this.inMemory.delete(number);
     this.waiting.delete(number);
     await this.inTurn(() => this.store.deleteChunk(this.row.id, number));
   }
 
-  // Everything is on the server, or nobody wants it any more.
+  // Removes the recording from this browser: everything is on the server, or nobody wants it any more.
   async forget() {
     this.waiting.clear();
     await this.inTurn(() => this.store.deleteRecording(this.row.id));
   }
 
-  // Everything that the server does not have, as one WAV.
+  // Returns everything that the server does not have, as one WAV.
   async wav() {
     const pieces = [];
     for (const number of [...this.waiting].sort((a, b) => a - b)) pieces.push(await this.piece(number));
@@ -152,7 +152,7 @@ export class Recording {
   }
 }
 
-// All pieces are full but the last one.
+// Returns how many samples these pieces have. All pieces are full, except for the last one.
 export function unsentSamples(row, numbers) {
   let sum = 0;
   for (const number of numbers) {
@@ -160,20 +160,6 @@ export function unsentSamples(row, numbers) {
     sum += rest > 0 ? Math.min(row.chunkSamples, rest) : row.chunkSamples;
   }
   return sum;
-}
-
-function length(parts) {
-  return parts.reduce((sum, part) => sum + part.length, 0);
-}
-
-function joined(parts) {
-  const all = new Int16Array(length(parts));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 async function sha256(bytes) {

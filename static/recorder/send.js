@@ -1,17 +1,16 @@
 // Sends one recording: creates its session, sends each piece until the server has it, and finishes.
 
-import { ask, Later, Refused } from "./api.js";
-
-const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 15_000;
+import { ask, Later, Refused, sameUser } from "../lib/ask.js";
+import { untilRetry } from "../lib/waits.js";
 
 export class Sender {
-  // `urls`: {sessions, who}. `userName`: whose recording it is, for people. After `aliveMs` without anything to
-  // send the server is told that the recording only pauses.
+  // `urls` is {sessions, who}. `userName` is the name of the person whose recording this is, for sentences. After
+  // `aliveMs` without anything to send, the server is told that the recording only pauses.
   constructor(recording, urls, userName, aliveMs) {
     Object.assign(this, { recording, urls, userName, aliveMs });
     this.heardAt = performance.now();
-    // sending, waiting (Later's kind in `kind`), refused (its code in `kind`) or done; `why` is a sentence.
+    // The state is sending, waiting (`kind` is that of Later), refused (`kind` is the code) or done. `why` is a
+    // sentence.
     this.state = "sending";
     this.kind = this.why = "";
     this.force = false;
@@ -26,7 +25,8 @@ export class Sender {
     return this.recording.row;
   }
 
-  // Resolves to the job's id when the server has everything, to null when there was nothing to send.
+  // Sends the recording. Resolves to the job's id when the server has everything, or to null if there was nothing to
+  // send.
   async run() {
     let failures = 0;
     while (this.state !== "done" && !this.gone) {
@@ -43,7 +43,7 @@ export class Sender {
           await this.sleep();
         } else if (problem instanceof Later) {
           this.set("waiting", problem.message, problem.kind);
-          await this.sleep(problem.afterMs ?? wait(failures++));
+          await this.sleep(problem.afterMs ?? untilRetry(failures++));
         } else throw problem;
       }
     }
@@ -51,7 +51,7 @@ export class Sender {
     return this.row.job ?? null;
   }
 
-  // A new piece, or the end.
+  // Call this when there is a new piece, or when the recording has ended.
   poke() {
     if (this.state === "sending") this.wake();
   }
@@ -60,13 +60,13 @@ export class Sender {
     this.wake();
   }
 
-  // Without it nothing more is sent from here.
+  // Stops the sender. Nothing more is sent from this page.
   stop() {
     this.gone = true;
     this.wake();
   }
 
-  // What the server has of it stays there.
+  // Discards the recording in this browser. The part that the server has stays there.
   async discard() {
     await this.recording.forget();
     this.row.job = undefined;
@@ -105,19 +105,15 @@ export class Sender {
     return `${this.urls.sessions}${this.row.session}/`;
   }
 
-  // Someone else may have logged in in another tab: nothing of this goes into their account.
-  async sameUser() {
-    const { user } = await ask(this.urls.who);
-    if (user === this.row.user) return;
-    const other = user === null ? "You are logged out." : "Someone else is logged in.";
-    throw new Later(`${other} Log in as ${this.userName}.`, "login");
+  sameUser() {
+    return sameUser(this.urls.who, this.row.user, ` Log in as ${this.userName}.`);
   }
 
   async ask(url, options) {
     try {
       return await ask(url, options);
     } catch (problem) {
-      // What is not there may be there for its owner.
+      // The server answers 404 for a session of somebody else, so it may be there for another account.
       if ((problem instanceof Refused && problem.status === 404) || problem.kind === "login") await this.sameUser();
       throw problem;
     }
@@ -133,7 +129,7 @@ export class Sender {
     await this.recording.save();
   }
 
-  // Other options, after the server refused these.
+  // Changes the options after the server refused them.
   async change(options) {
     Object.assign(this.row, { options, key: crypto.randomUUID() });
     await this.recording.save();
@@ -156,8 +152,8 @@ export class Sender {
     await this.recording.sent(number);
   }
 
-  // The server has closed the session because nothing came for too long, or someone has deleted it. What was not
-  // sent is a recording of its own.
+  // Goes on in another session: the server has closed this one because nothing came for too long, or somebody has
+  // deleted it. The pieces that were not sent become a recording of their own.
   goOnElsewhere(number) {
     const { row } = this;
     const title = row.title && `${row.title.slice(0, 180)} (continued)`;
@@ -180,7 +176,7 @@ export class Sender {
       await this.ask(`${this.sessionUrl}finish/`, { method: "POST", body });
     } catch (problem) {
       if (problem.code !== "chunks_missing") throw problem;
-      // The server had them, and there is no other copy: better with a gap than not at all.
+      // The server had these pieces, and there is no other copy. A recording with a gap is better than none.
       this.force = true;
       return;
     }
@@ -194,9 +190,4 @@ export class Sender {
     await this.recording.forget();
     this.set("done");
   }
-}
-
-// With jitter, so that those who lost the same server do not come back at the same moment.
-function wait(failures) {
-  return Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** failures) * (0.75 + Math.random() / 4);
 }

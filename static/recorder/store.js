@@ -1,16 +1,19 @@
-// What is recorded and not yet sent, in IndexedDB: it outlives the tab, the browser and the network.
+// Stores recordings that are not sent yet in IndexedDB, where they survive the loss of the tab, the browser or the
+// network.
 //
 // recordings  {id, user, title, options, startedAt, chunkSamples, cut, samples, base, stopped, key,
 //              and once the server knows it: session, job, sentTitle}
-//             cut: how many pieces there are; samples: in them; base: the first piece of this session; key: for
-//             creating the session once
+//             cut: the number of pieces; samples: the number of samples in them; base: the first piece of this
+//             session; key: the idempotency key with which the session is created only once
 // chunks      {recording, number, samples, sha256, wav}: full pieces; deleted once the server has them
 // tails       {recording, number, part, pcm}: the piece that is being filled, second by second
+
+import { takeLock, takenLocks } from "../lib/locks.js";
 
 const NAME = "recorder";
 const VERSION = 1;
 const ANSWER_WITHIN_MS = 10_000;
-// A power cut must not take what was just written.
+// What was just written must survive a power cut.
 const DURABLE = { durability: "strict" };
 
 export async function openStore() {
@@ -29,7 +32,7 @@ export async function openStore() {
 class Store {
   constructor(database) {
     this.database = database;
-    // Otherwise a later version could not be opened beside this tab.
+    // Otherwise another tab could not open a later version of the database while this tab is open.
     database.onversionchange = () => database.close();
   }
 
@@ -41,7 +44,7 @@ class Store {
     return this.write(["tails"], ({ tails }) => tails.put(tail));
   }
 
-  // The piece is full: it takes the place of its tails in the same moment.
+  // Stores a full piece, and removes its tails in the same transaction.
   saveChunk(chunk, row) {
     return this.write(["chunks", "tails", "recordings"], ({ chunks, tails, recordings }) => {
       chunks.put(chunk);
@@ -73,14 +76,14 @@ class Store {
     return this.read("chunks", (chunks) => chunks.get([recording, number]));
   }
 
-  // {numbers: of the full pieces, tails: of those that were being filled}
+  // Returns {numbers: the numbers of the full pieces, tails: those of the pieces that were being filled}.
   async kept(recording) {
     const keys = (name) => this.read(name, (store) => store.getAllKeys(all([recording])));
     const numbersIn = async (name) => [...new Set((await keys(name)).map(([, number]) => number))];
     return { numbers: await numbersIn("chunks"), tails: await numbersIn("tails") };
   }
 
-  // The samples of a piece that was being filled.
+  // Returns the samples of a piece that was being filled.
   async tail(recording, number) {
     const tails = await this.read("tails", (store) => store.getAll(all([recording, number])));
     return tails.map((tail) => tail.pcm);
@@ -100,7 +103,8 @@ class Store {
   }
 }
 
-// Every key that begins so: an array comes after all numbers and strings.
+// Returns the range of all keys that begin like this. Its end is an array, because arrays come after all numbers and
+// strings.
 function all(beginning) {
   return IDBKeyRange.bound(beginning, [...beginning, []]);
 }
@@ -112,18 +116,14 @@ function answered(request) {
   });
 }
 
-// A tab holds the lock of each recording that it makes or sends. Resolves to a function that gives it back, or to
-// null while another tab has it.
-export function takeLock(id) {
-  return new Promise((resolve, reject) => {
-    const held = (lock) => (lock ? new Promise((release) => resolve(release)) : resolve(null));
-    navigator.locks.request(lockName(id), { ifAvailable: true }, held).catch(reject);
-  });
+// Takes the lock of a recording. A tab holds the lock of each recording that it makes or sends. Resolves to a function
+// that frees the lock, or to null while another tab has it.
+export function takeRecording(id) {
+  return takeLock(lockName(id));
 }
 
-export async function lockedElsewhere() {
-  const { held } = await navigator.locks.query();
-  const names = new Set(held.map((lock) => lock.name));
+export async function takenRecordings() {
+  const names = await takenLocks();
   return (id) => names.has(lockName(id));
 }
 

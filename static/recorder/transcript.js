@@ -1,20 +1,21 @@
-// The text as it grows. Only what is new is fetched, as long as nothing before it has changed.
+// Shows the text while it grows. Only new text is fetched, unless text before it has changed.
 
-import { ask, Later, Refused } from "./api.js";
-import { clock } from "./words.js";
+import { ask, Later, Refused } from "../lib/ask.js";
+import { HIDDEN_MS, untilNews } from "../lib/waits.js";
+import { clock } from "../lib/words.js";
 
-const VISIBLE_MS = 2000;
-const HIDDEN_MS = 15_000;
-// Against the limit of requests for each hour; whether the job has failed is not urgent.
+// The status is asked only at every sixth request, because requests are limited by the hour, and it is not urgent to
+// know that a job has failed.
 const STATUS_EVERY = 6;
 const PER_PAGE = 100;
 const PAUSE_MS = 2000;
 const PARAGRAPH_CHARACTERS = 350;
-// Chinese and Japanese.
+// Chinese and Japanese are written without spaces.
 const WITHOUT_SPACES = /[\u3000-\u30ff\u3400-\u9fff\uff00-\uffef]/;
 
 export class Transcript {
-  // `jobUrl()`: of the job, or "" while there is none. `onProblem(sentence)`: why no text comes, or "".
+  // `jobUrl()` returns the address of the job, or "" while there is none. `onProblem(sentence)` gets the reason why no
+  // text comes, or "".
   constructor(box, jobUrl, onProblem) {
     Object.assign(this, { box, jobUrl, onProblem });
     this.segments = [];
@@ -32,12 +33,12 @@ export class Transcript {
   }
 
   async poll() {
-    let waitMs = document.hidden ? HIDDEN_MS : VISIBLE_MS;
+    let waitMs = untilNews();
     const url = this.jobUrl();
     try {
       if (url) await this.refresh(url);
     } catch (problem) {
-      // What there is to say to these, the sender says.
+      // The sender tells the person about these problems.
       if (!(problem instanceof Later || problem instanceof Refused)) throw problem;
       waitMs = problem.afterMs ?? HIDDEN_MS;
     }
@@ -51,7 +52,7 @@ export class Transcript {
     }
     const full = Math.floor(this.segments.length / PER_PAGE);
     let found = await this.from(url, full + 1, this.segments.slice(0, full * PER_PAGE));
-    // Something came in before the last page, so the pages have moved.
+    // A new segment came before the last page, so the segments have moved between the pages.
     if (new Set(found.all.map(({ id }) => id)).size !== found.count) found = await this.from(url, 1, []);
     this.show(found.all.filter((segment) => segment.text.trim()));
     this.segments = found.all;
@@ -73,7 +74,7 @@ export class Transcript {
     if (same && shown.length === segments.length) return;
     const { box } = this;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-    // A screen reader reads out what is added, and must not read it all again.
+    // A screen reader must read only the text that was added, and not all of it again.
     box.ariaLive = same ? "polite" : "off";
     if (!same || !shown.length) {
       box.replaceChildren();

@@ -1,23 +1,24 @@
-// Which uploads this person has begun in this browser and not finished, in localStorage:
-// {key, url, name, size, modified}. It outlives the page; the file itself must be chosen again.
+// Remembers in localStorage which uploads this person has begun in this browser and not finished:
+// {key, url, name, size, modified}. The list survives the page; the person must choose the file itself again.
 //
-// A tab holds the lock of each that it sends, so that no other tab sends the same. Locks exist only over https and
-// on localhost; elsewhere two tabs may meet, where the server listens to the one that asked last.
+// A tab holds the lock of each upload that it sends, so that no other tab sends the same one. In browsers without
+// locks, two tabs may send the same upload, and the server takes bytes from the tab that asked last.
+
+import { takeLock, takenLocks } from "../lib/locks.js";
 
 const storage = usable();
 
 export class Kept {
   constructor(user) {
     this.prefix = `upload-${user}-`;
-    // By key, how to give it back. Those of this page.
+    // The functions that free the locks of this page, by the keys of the uploads.
     this.held = new Map();
   }
 
-  // Those that nobody sends just now.
+  // Resolves to the uploads that no tab sends at the moment.
   async unclaimed() {
-    const { held } = (await navigator.locks?.query()) ?? { held: [] };
-    const locked = new Set(held.map((lock) => lock.name));
-    return this.all().filter(({ key }) => !locked.has(key) && !this.held.has(key));
+    const taken = await takenLocks();
+    return this.all().filter(({ key }) => !taken.has(key) && !this.held.has(key));
   }
 
   all() {
@@ -25,7 +26,7 @@ export class Kept {
     return keys.map((key) => ({ ...read(key), key })).filter((entry) => entry.url);
   }
 
-  // What has been sent of this file before, for this page alone; null where there is nothing.
+  // Takes the earlier upload of this file for this page alone. Resolves to null if there is none.
   async take(file) {
     for (const entry of this.all()) if (isOf(entry, file) && (await this.claim(entry.key))) return entry;
     return null;
@@ -37,7 +38,7 @@ export class Kept {
     try {
       storage?.setItem(key, JSON.stringify(entry));
     } catch {
-      // Full, or forbidden. It is sent all the same, and only a reloaded page would not know of it.
+      // The storage is full or forbidden. The file is sent in any case, but a reloaded page will not know of it.
     }
     await this.claim(key);
     return { ...entry, key };
@@ -48,7 +49,7 @@ export class Kept {
     this.release(key);
   }
 
-  // Another tab, or another row of this page, may have it.
+  // Frees an upload, so that another tab or another row of this page may take it.
   release(key) {
     this.held.get(key)?.();
     this.held.delete(key);
@@ -57,11 +58,7 @@ export class Kept {
   async claim(key) {
     if (this.held.has(key)) return false;
     this.held.set(key, () => {});
-    if (!navigator.locks) return true;
-    const release = await new Promise((resolve) => {
-      const hold = (lock) => (lock ? new Promise((end) => resolve(end)) : resolve(null));
-      navigator.locks.request(key, { ifAvailable: true }, hold);
-    });
+    const release = await takeLock(key);
     if (release) this.held.set(key, release);
     else this.held.delete(key);
     return release !== null;
@@ -76,7 +73,7 @@ function read(key) {
   try {
     return JSON.parse(storage.getItem(key));
   } catch {
-    // Not ours.
+    // Another program has written this entry.
     return null;
   }
 }
@@ -85,7 +82,7 @@ function usable() {
   try {
     return window.localStorage;
   } catch {
-    // The person has forbidden it.
+    // The person has forbidden the storage.
     return null;
   }
 }

@@ -1,15 +1,16 @@
-// What earlier pages of this person in this browser began to send: choose the same file again, or discard it.
+// The list of uploads that this person began earlier in this browser. People can choose the same file again, or discard
+// the upload.
 
+import { copyOf, part, write } from "../lib/dom.js";
+import { dateOf, sizeOf } from "../lib/words.js";
 import { isOf } from "./kept.js";
 import { discard, look } from "./tus.js";
-import { sizeOf } from "./words.js";
 
-const section = document.getElementById("unfinished");
-const list = document.getElementById("unfinished-list");
-const template = document.getElementById("unfinished-template");
+const section = part("unfinished");
+const list = part("unfinished-list");
 
 export class Unfinished {
-  // `goOn(file)`: called with the file of one of them, to be sent at once.
+  // `goOn(file)` is called with the file of such an upload, and sends it at once.
   constructor(kept, goOn) {
     Object.assign(this, { kept, goOn });
     this.rows = new Map();
@@ -21,7 +22,7 @@ export class Unfinished {
   }
 
   async add(entry) {
-    const row = template.content.firstElementChild.cloneNode(true);
+    const row = copyOf("unfinished-template");
     row.querySelector(".file-name").textContent = entry.name;
     row.querySelector(".file-size").textContent = sizeOf(entry.size);
     const input = row.querySelector("input");
@@ -36,15 +37,15 @@ export class Unfinished {
     try {
       found = await look(entry.url);
     } catch {
-      // It says so itself when it is sent.
+      // The upload itself shows this problem when it is sent.
       return;
     }
     if (!found || found.job) {
-      // Of one whose last answer was lost the transcript is among the others.
+      // If only the last answer was lost, the transcript is already in the list.
       this.kept.forget(entry.key);
       return this.remove(entry.key);
     }
-    const until = found.expires?.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const until = found.expires && dateOf(found.expires);
     const percent = Math.floor((100 * found.offset) / entry.size);
     note(row, `${percent} % is on the server${until ? ` and kept until ${until}` : ""}.`);
   }
@@ -63,14 +64,14 @@ export class Unfinished {
     if (await discard(entry.url)) {
       this.kept.forget(entry.key);
       this.remove(entry.key);
-      document.getElementById("id_file").focus();
+      part("id_file").focus();
       return;
     }
     for (const control of row.querySelectorAll("input, button")) control.disabled = false;
     note(row, "The server cannot be told now. Try again later; it also deletes by itself what it has.");
   }
 
-  // A row of its own has it now.
+  // Removes an entry that now has a row of its own.
   remove(key) {
     this.rows.get(key)?.remove();
     this.rows.delete(key);
@@ -83,5 +84,5 @@ export class Unfinished {
 }
 
 function note(row, text) {
-  row.querySelector(".file-note").textContent = text;
+  write(row.querySelector(".file-note"), text);
 }

@@ -1,23 +1,22 @@
-// One file on its way to the server. What breaks off goes on from where the server is, for as long as the page is open.
+// One file on its way to the server. After a break, it goes on at the offset of the server, while the page is open.
 
-import { discard, helpsLater, prepare, problemIn, problemOf, sameUser } from "./tus.js";
-import { Later } from "../recorder/api.js";
+import { Later, sameUser } from "../lib/ask.js";
+import { untilRetry } from "../lib/waits.js";
+import { discard, helpsLater, prepare, problemIn, problemOf } from "./tus.js";
 
-// A browser that loses a connection may by itself send the same request again on a new one, from its beginning; and some
-// proxies pass on only whole requests. So much may be sent in vain then.
+// One request sends at most this much. A browser that loses a connection may send the same request again from its
+// beginning, and some proxies pass on only whole requests. Then this much may be sent in vain.
 const CHUNK_BYTES = 32 * 1024 * 1024;
-const FIRST_WAIT_MS = 1000;
-const LONGEST_WAIT_MS = 15_000;
-// So long nothing moves only where the network has vanished without a word, or the computer has slept.
+// If no byte moves for this long, the network is gone without an error, or the computer has slept.
 const STALLED_MS = 60_000;
-// All is sent, and the server stores it and looks at it.
+// This is the same limit after all bytes are sent, while the server stores the file and reads its header.
 const LOOKING_MS = 300_000;
 const SPEED_OVER_MS = 8000;
 
 export class Upload {
-  // `site`: {endpoint, who, user}; `kept`: what this browser remembers.
-  // state: chosen, queued, sending, waiting (then `why`, `kind` and `againAt`), paused, cancelling, done (then `job`), failed
-  // (trying again helps) or refused; `why` is a sentence.
+  // `site` is {endpoint, who, user}; `kept` is what this browser remembers. The state is chosen, queued, sending,
+  // waiting (with `why`, `kind` and `againAt`), paused, cancelling, done (with `job`), failed (another try may succeed)
+  // or refused. `why` is a sentence.
   constructor(file, site, kept) {
     Object.assign(this, { file, site, kept, state: "chosen", why: "", kind: "", job: null });
     this.sent = 0;
@@ -27,7 +26,7 @@ export class Upload {
     this.onChange = () => {};
   }
 
-  // Finds what an earlier page has sent of it.
+  // Finds the bytes that an earlier page has sent of this file.
   recall() {
     this.recalled ??= this.kept.take(this.file).then((entry) => (this.entry = entry));
     return this.recalled;
@@ -41,7 +40,16 @@ export class Upload {
     return ["queued", "sending", "waiting"].includes(this.state);
   }
 
-  // Bytes per second lately; 0 while that is not known.
+  // Whether the row can be removed without a request to the server.
+  get removable() {
+    return ["chosen", "queued", "failed", "refused"].includes(this.state);
+  }
+
+  get percent() {
+    return this.file.size ? Math.floor((100 * this.sent) / this.file.size) : 0;
+  }
+
+  // The recent speed in bytes per second; 0 while it is not known.
   get speed() {
     const [first] = this.marks ?? [];
     const ms = first ? Date.now() - first.at : 0;
@@ -60,7 +68,7 @@ export class Upload {
       endpoint: site.endpoint,
       metadata: this.metadata,
       chunkSize: CHUNK_BYTES,
-      // The page waits and tries again itself, so that it can say so.
+      // tus-js-client does not try again. The page does, so that it can tell the person.
       retryDelays: null,
       fingerprint: async () => file.name,
       urlStorage: this.storage(),
@@ -80,7 +88,7 @@ export class Upload {
     upload.start();
   }
 
-  // What tus-js-client calls a storage of addresses, of this file alone.
+  // Returns the storage of addresses for tus-js-client. It has only the address of this file.
   storage() {
     return {
       addUpload: async (fingerprint, { uploadUrl }) => {
@@ -92,20 +100,27 @@ export class Upload {
   }
 
   async before(upload, request) {
-    if (request.getMethod() === "POST") await sameUser(this.site);
+    if (request.getMethod() === "POST") await this.sameUser();
     if (upload !== this.current) throw new Error("This try is over.");
     prepare(request);
   }
 
-  // tus-js-client begins anew after every HEAD that fails. That is right only where the server has forgotten it.
+  // tus-js-client begins a new upload after every HEAD that fails. That is right only if the server has lost the
+  // upload.
   async after(request, response) {
     if (request.getMethod() !== "HEAD") return;
     const status = response.getStatus();
-    if (status === 404 || status === 410) return sameUser(this.site);
+    if (status === 404 || status === 410) return this.sameUser();
     if (status >= 400) throw problemIn(response, "HEAD");
     const offset = Number(response.getHeader("Upload-Offset"));
     if (offset > this.acknowledged) this.failures = 0;
     this.acknowledged = offset;
+  }
+
+  // Checks that the same person is logged in. If not, the server answers that there is no such upload, but it is not
+  // lost.
+  sameUser() {
+    return sameUser(this.site.who, this.site.user);
   }
 
   moved(sent) {
@@ -118,7 +133,7 @@ export class Upload {
   }
 
   succeeded(response) {
-    // Before the request is closed: then it has no headers.
+    // This is read before the request is closed, because a closed request has no headers.
     this.job = response.getHeader("Upload-Job");
     this.stop();
     this.set("done");
@@ -131,11 +146,10 @@ export class Upload {
       if (!later) this.forget();
       return this.set(later ? "failed" : "refused", problem.message);
     }
-    const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.failures++) * (0.75 + Math.random() / 4);
-    this.againAt = Date.now() + (problem.afterMs ?? wait);
+    this.againAt = Date.now() + (problem.afterMs ?? untilRetry(this.failures++));
     this.kind = problem.kind;
     this.set("waiting", problem.message);
-    // To a browser it looks the same when the file cannot be read.
+    // In a browser, a file that cannot be read causes the same error as a lost network.
     if (problem.kind === "network" && !(await this.readable()) && this.state === "waiting") {
       this.set("refused", "The file has changed on your disk, or is gone. Choose it again.");
     }
@@ -150,7 +164,7 @@ export class Upload {
     }
   }
 
-  // To be called about twice a second. By the wall clock, so that a computer that wakes up tries at once.
+  // Call this about twice a second. It uses the wall clock, so that a computer that wakes up tries again at once.
   tick() {
     const now = Date.now();
     if (this.state === "waiting" && now >= this.againAt) this.start();
@@ -159,7 +173,7 @@ export class Upload {
     }
   }
 
-  // The network is there again, or the person is back from logging in.
+  // Tries again: the network is back, or the person has logged in again.
   wake() {
     if (this.state === "waiting" && this.kind !== "server") this.start();
   }
@@ -172,7 +186,7 @@ export class Upload {
   async cancel() {
     if (this.state === "cancelling") return;
     this.stop();
-    // While the server is being told, nothing may begin it again.
+    // Until the server has removed the upload, nothing may begin it again.
     this.set("cancelling");
     const { entry } = this;
     this.entry = null;
@@ -183,7 +197,7 @@ export class Upload {
     this.set("failed", gone ? "Cancelled. Nothing was stored." : "Cancelled. The server cannot be told now; it deletes by itself what it has.");
   }
 
-  // The row goes away; what the server has stays for another time.
+  // Removes the row. The bytes that the server has stay there for a later time.
   letGo() {
     this.stop();
     if (this.entry) this.kept.release(this.entry.key);

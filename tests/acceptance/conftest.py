@@ -85,7 +85,7 @@ class RunnerProcess:
             return []
 
     def kill_busy_worker(self) -> bool:
-        from jobs_app.claims import WORK_MODELS
+        from jobs_app.leases.held import WORK_MODELS
         from jobs_app.models import WorkStatus
 
         for model in WORK_MODELS:
@@ -95,7 +95,7 @@ class RunnerProcess:
         return False
 
     def kill_idle_process(self) -> bool:
-        from jobs_app.claims import WORK_MODELS
+        from jobs_app.leases.held import WORK_MODELS
         from jobs_app.models import WorkStatus
 
         busy = {

@@ -15,14 +15,15 @@ import soundfile
 import uvicorn
 from django.urls import reverse
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from rest_framework.authtoken.models import Token
 
-from jobs_app import work
 from jobs_app.models import TranscriptionJob
+from jobs_app.work import unit
+from people_app.models import ApiToken
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
 from tests.acceptance.conftest import wait_for
-from tests.site.samples import completed_job, make_job
+from tests.samples import completed_job, make_job
+from tests.sessions.options.more import add_the_option
 
 pytestmark = [
     pytest.mark.browser,
@@ -67,12 +68,12 @@ def site(transactional_db, settings, tmp_path, monkeypatch) -> Iterator[str]:
     settings.DEFAULT_ENGINE = "fake"
     # static/ as it is, through the same middleware as in production.
     settings.WHITENOISE_USE_FINDERS = True
-    monkeypatch.setattr("jobs_app.queue.wake", lambda n=1: None)
-    from transcribe_site.limits import LimitedHandler
+    monkeypatch.setattr("jobs_app.leases.queue.wake", lambda n=1: None)
+    from transcribe_site.server import make_application
 
     server = uvicorn.Server(
         uvicorn.Config(
-            LimitedHandler(), port=0, lifespan="off", log_level="warning", timeout_graceful_shutdown=3
+            make_application(), port=0, lifespan="off", log_level="warning", timeout_graceful_shutdown=3
         )
     )
     thread = threading.Thread(target=server.run)
@@ -179,9 +180,9 @@ def test_a_dropped_file_becomes_a_transcript_on_a_page_that_moves_by_itself(open
 
     page.wait_for_url("**/jobs/*/")
     expect(page.get_by_role("heading", name="Waiting for a worker")).to_be_visible()
-    assert work.run_one()
+    assert unit.do_next()
     expect(page.get_by_role("heading", name="Transcribing")).to_be_visible()
-    while work.run_one():
+    while unit.do_next():
         continue
     expect(page.get_by_role("heading", name="Transcript", exact=True)).to_be_visible()
     expect(page.locator("#transcript")).to_contain_text("w0000 w0001 w0002")
@@ -201,12 +202,22 @@ def test_each_of_several_files_has_its_own_fate(open_page_that_may_complain):
     expect(refused.locator(".file-note")).to_contain_text("This")
     expect(refused.get_by_role("button", name="Try again")).to_be_hidden()
     expect(page.get_by_role("link", name="Go to your transcripts")).to_be_visible()
-    assert set(TranscriptionJob.objects.values_list("session__title", "prompt")) == {
+    assert {(job.session.title, job.options.prompt) for job in TranscriptionJob.objects.all()} == {
         ("good", "Okafor"),
         ("more", "Okafor"),
     }
     page.get_by_role("link", name="good.wav").click()
     page.wait_for_url("**/jobs/*/")
+
+
+def test_a_tick_that_is_taken_away_says_no(open_page, monkeypatch):
+    add_the_option(monkeypatch)
+    page = open_page("/upload/")
+    page.uncheck("#id_punctuate")
+    choose(page, "talk.wav", numbered(1))
+    page.get_by_role("button", name="Upload and transcribe").click()
+    page.wait_for_url("**/jobs/*/")
+    assert TranscriptionJob.objects.get().options.punctuate is False
 
 
 def test_a_file_over_the_limit_is_not_even_sent(open_page, settings):
@@ -332,15 +343,24 @@ def test_a_transcript_of_four_hours_is_there_at_once_and_answers(open_page, alic
 
 def test_the_example_on_the_token_page_works_as_it_stands(open_page, tmp_path):
     page = open_page("/account/")
-    page.get_by_role("button", name="Make a token").click()
+    page.get_by_role("link", name="Make a token").click()
+    page.get_by_label("Name").fill("A script")
+    page.get_by_role("button", name="Make the token").click()
+    key = page.locator("#token").inner_text()
     example = page.locator("#curl-upload").inner_text()
     (tmp_path / "recording.mp3").write_bytes(numbered(2))
     done = subprocess.run(
-        ["sh", "-c", f"{example} -sS"], cwd=tmp_path, capture_output=True, text=True, timeout=30
+        ["sh", "-c", f"{example} -sS"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        env={**os.environ, "TOKEN": key},
     )
     job = TranscriptionJob.objects.get()
     assert f'"id":"{job.pk}"' in done.stdout, done.stderr
-    assert Token.objects.get().key in example
+    assert key not in example
+    assert ApiToken.objects.with_key(key).name == "A script"
 
 
 def test_times_are_those_of_the_browsers_zone(open_page, alice):
@@ -362,7 +382,14 @@ def test_every_page_fits_its_window_in_light_and_dark(open_page, alice, transcri
         make_job(alice, status="cancelled"),
         completed_job(alice, sentences=()),
     ]
-    urls = ["/", "/upload/", "/account/", "/account/password/", *(f"/jobs/{job.pk}/" for job in jobs)]
+    urls = [
+        "/",
+        "/upload/",
+        "/account/",
+        "/account/tokens/new/",
+        "/account/password/",
+        *(f"/jobs/{job.pk}/" for job in jobs),
+    ]
     page = open_page("/", viewport=SIZES[size], color_scheme=scheme)
     for url in urls:
         page.goto(url)
@@ -371,6 +398,16 @@ def test_every_page_fits_its_window_in_light_and_dark(open_page, alice, transcri
             "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
         )
         assert (red + green + blue > 600) == (scheme == "light"), url
+
+
+@pytest.mark.parametrize(("device", "chosen"), [("light", "dark"), ("dark", "light")])
+def test_the_theme_of_the_account_comes_before_that_of_the_device(open_page, device, chosen):
+    page = open_page("/account/", color_scheme=device)
+    page.get_by_label("Theme").select_option(chosen)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("html")).to_have_css("color-scheme", chosen)
+    ground = {"light": "rgb(245, 247, 248)", "dark": "rgb(14, 21, 24)"}[chosen]
+    expect(page.locator("body")).to_have_css("background-color", ground)
 
 
 def test_the_first_tab_leads_past_the_navigation(open_page):

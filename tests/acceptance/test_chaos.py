@@ -22,9 +22,9 @@ from django.core.files.base import ContentFile
 from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from jobs_app import lifecycle
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import ChunkTranscription, JobStatus, TranscriptionJob, WorkStatus
-from jobs_app.options import resolve_options
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
@@ -53,7 +53,7 @@ def make_jobs(owner, *, prompt: str, jobs: int = JOBS, seconds: int = SECONDS) -
             size_bytes=flac.tell(),
             sha256="0" * 64,
         )
-        job = lifecycle.start_job(session, resolve_options(engine="fake", prompt=prompt))
+        job = start_job(session, resolve_options(engine="fake", prompt=prompt))
         expected[str(job.pk)] = " ".join(f"w{i:04d}" for i in range(first, first + seconds))
     return expected
 
@@ -69,8 +69,8 @@ def all_ended(expected: dict[str, str]) -> bool:
 def assert_completed_once(expected: dict[str, str], log: str) -> None:
     for job in TranscriptionJob.objects.filter(pk__in=expected):
         assert job.status == JobStatus.COMPLETED, f"{job.status}: {job.error}\n{log[-4000:]}"
-        assert job.transcript == expected[str(job.pk)]
-        windows = list(job.chunktranscriptions.order_by("number"))
+        assert job.transcript.text == expected[str(job.pk)]
+        windows = list(job.windows.order_by("number"))
         assert [w.status for w in windows] == [WorkStatus.DONE] * len(windows)
         assert windows[0].start_ms == 0
         assert all(a.end_ms == b.start_ms for a, b in pairwise(windows))
@@ -212,7 +212,7 @@ def test_sigterm_lets_running_work_end(runner, alice):
     family = runner.process.children(recursive=True)
     assert runner.stop() == 0
     assert not [p for p in family if p.is_running() and p.status() != "zombie"]
-    window = TranscriptionJob.objects.get(pk=next(iter(expected))).chunktranscriptions.get()
+    window = TranscriptionJob.objects.get(pk=next(iter(expected))).windows.get()
     assert (window.status, window.attempt) == (WorkStatus.DONE, 1)
 
 
@@ -223,7 +223,7 @@ def test_several_workers_share_one_job(runner, alice):
     def watch() -> None:
         while not all_ended(expected):
             job = TranscriptionJob.objects.get(pk=next(iter(expected)))
-            at_once.append(job.chunktranscriptions.filter(status=WorkStatus.RUNNING).count())
+            at_once.append(job.windows.filter(status=WorkStatus.RUNNING).count())
             time.sleep(0.1)
         connection.close()
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 class Site:
     """`make run` with a data folder of its own."""
 
-    def __init__(self, data_dir: Path, log: Path) -> None:
+    def __init__(self, data_dir: Path, log: Path, *, under: tuple[str, ...] = ()) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = server.getsockname()[1]
         given = {"DATA_DIR": str(data_dir), "PORT": str(self.port), "WORKERS": "2"}
@@ -35,12 +35,14 @@ class Site:
         self._log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.run"],
+                [*under, sys.executable, "-m", "deploy.run"],
                 cwd=ROOT,
                 env={**own, **given},
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # Whoever runs the tests may have been told to ignore it.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
 
     @property
@@ -127,6 +129,16 @@ def test_the_sample_becomes_a_transcript_and_a_second_start_keeps_everything(sta
     second.process.send_signal(signal.SIGTERM)
     time.sleep(0.05)
     assert second.stop(signal.SIGTERM) == 0
+    assert running(family) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGKILL])
+def test_a_closed_terminal_and_a_kill_leave_nothing_that_stops_the_next_start(start, number):
+    first = start()
+    first.wait_for("The site is up", within_s=120)
+    family = first.family()
+    first.stop(number)
+    psutil.wait_procs(family, timeout=60)
     assert running(family) == []
 
 

@@ -22,18 +22,19 @@ from django.core.files.base import ContentFile
 from django.utils import timezone
 from faster_whisper import decode_audio
 
-from jobs_app import lifecycle
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import JOB_ACTIVE, JobStatus
-from jobs_app.options import resolve_options
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines import capabilities, load_engine
-from speech.engines.base import Engine, EngineSettings, Samples, TranscribeOptions
+from speech.engines.base import Engine, EngineSettings, TranscribeOptions
 from speech.engines.models import model_path
-from speech.engines.openai import MARGIN_MS
+from speech.engines.openai.engine import MARGIN_MS
 from speech.engines.providers import Provider
 from speech.errors import ProviderRefused, ProviderUnavailable
+from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Transcription
-from speech.voice_activity import SpeechDetector
+from speech.voice.activity import SpeechDetector
 from tests.acceptance.conftest import ROOT, wait_for
 from tests.peers.servers import KEY, PeerServer
 from tests.speech.wer import spoken_words, wer
@@ -252,7 +253,7 @@ def test_a_recording_becomes_a_transcript_through_a_peer(
         size_bytes=len(content),
         sha256="0" * 64,
     )
-    job = lifecycle.start_job(session, resolve_options(engine=engine))
+    job = start_job(session, resolve_options(engine=engine))
     runner.environment |= environment
     runner.start()
 
@@ -263,9 +264,9 @@ def test_a_recording_becomes_a_transcript_through_a_peer(
     wait_for(ended, within_s=120, what="the job through a peer", every_s=0.3)
     assert (job.status, job.error) == (JobStatus.COMPLETED, "")
     alone = wer(said[name], text(local.transcribe(samples(recordings, name), TranscribeOptions())))
-    assert wer(said[name], job.transcript) <= alone + MORE_WER
-    windows = list(job.chunktranscriptions.all())
-    assert (job.engine, job.timing) == (engine, timing)
+    assert wer(said[name], job.transcript.text) <= alone + MORE_WER
+    windows = list(job.windows.all())
+    assert (job.engine, job.transcript.timing) == (engine, timing)
     assert {(window.engine, window.timing) for window in windows} == {(engine, timing)}
     assert job.provider_requests == sum(window.requests for window in windows) == len(windows)
     # The silence before the first word and after the last one is not sent.

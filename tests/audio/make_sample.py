@@ -40,7 +40,7 @@ TURNS = (
      "so the transcript is ready a few seconds after you stop.", 0.7),
     ("Can I find a sentence again later?", 0.4),
     ("Yes. Every word has its time. Choose a word, and the player goes to that moment. "
-     "You can also save the text as a file, or as captions for a video.", 0.9),
+     "You can also download the text, or captions for a video.", 0.9),
     ("And who else can listen to my recording?", 0.5),
     ("Only you. Your recordings stay on your own machine, and nobody else can hear them.", 0.7),
     ("Thank you. I will read this again while I drink my tea.", 0.0),

@@ -9,21 +9,22 @@ from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.utils import timezone
 
-from jobs_app import lifecycle, plans
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.lifecycle import planning
+from jobs_app.lifecycle.starting import audio_arrived, start_job
 from jobs_app.models import ChunkTranscription, StepKind
-from jobs_app.options import resolve_options
-from jobs_app.preparation import Preparation
+from jobs_app.work.preparation import Preparation
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples, samples_to_ms
-from speech.windows import Window
+from speech.windows.cuts import Window
 
 
 @pytest.fixture
 def wakes(monkeypatch):
     """How often the queue was asked to wake workers, instead of a queue."""
     asked: list[int] = []
-    monkeypatch.setattr("jobs_app.queue.wake", lambda n=1: asked.append(n))
+    monkeypatch.setattr("jobs_app.leases.queue.wake", lambda n=1: asked.append(n))
     return asked
 
 
@@ -67,9 +68,9 @@ def new_job(new_session, wakes):
     def make(owner, *, seconds: int = 0, source: str = "upload", **options):
         session = new_session(owner, seconds=seconds, source=source)
         options = {"engine": "fake", **options}
-        job = lifecycle.start_job(session, resolve_options(**options), filename="talk.wav")
+        job = start_job(session, resolve_options(**options), filename="talk.wav")
         with transaction.atomic():
-            lifecycle.audio_arrived(session)
+            audio_arrived(session)
         return job
 
     return make
@@ -109,7 +110,7 @@ def new_speech_job(new_session, wakes):
         soundfile.write(wav, make_numbered_speech(0, utterances), SAMPLE_RATE, format="WAV")
         chunk = session.chunks.get()
         chunk.file.save("talk.wav", ContentFile(wav.getvalue()))
-        return lifecycle.start_job(session, resolve_options(**{"engine": "openai", **options}))
+        return start_job(session, resolve_options(**{"engine": "openai", **options}))
 
     return make
 
@@ -117,14 +118,15 @@ def new_speech_job(new_session, wakes):
 @pytest.fixture
 def work_until():
     """Do what tokens do, in this process, until something is true."""
-    from jobs_app import sweep, tasks
+    from jobs_app import tasks
+    from jobs_app.workers import lost_work
 
     def run(condition, *, within_s: float = 30) -> None:
         deadline = time.monotonic() + within_s
         while not condition():
             assert time.monotonic() < deadline, "it did not happen in time"
             tasks.work_once()
-            sweep.sweep()
+            lost_work.recover()
             time.sleep(0.01)
 
     return run
@@ -144,7 +146,7 @@ def prepare(step, windows: list[Window]) -> bool:
         duration_ms=duration_ms,
         planned_ms=duration_ms,
     )
-    return plans.finish_preparation(step, found)
+    return planning.finish_preparation(step, found)
 
 
 @pytest.fixture
@@ -153,7 +155,7 @@ def planned_job(new_job):
 
     def make(owner, n: int = 2, **options):
         job = new_job(owner, **options)
-        step = take(job.jobsteps.get(kind=StepKind.PREPARE))
+        step = take(job.steps.get(kind=StepKind.PREPARE))
         assert prepare(step, windows_of(n))
         job.refresh_from_db()
         return job
@@ -163,20 +165,20 @@ def planned_job(new_job):
 
 def take(work):
     """Claim this very row."""
-    from jobs_app import claims
+    from jobs_app.leases import claims
 
-    taken = claims._take(type(work), work.pk)
+    taken = claims.take(type(work), work.pk)
     if taken is None:
         # SQLite's clock has milliseconds: what was released in this one can be taken in the next.
         time.sleep(0.01)
-        taken = claims._take(type(work), work.pk)
+        taken = claims.take(type(work), work.pk)
     assert taken is not None, f"{work} could not be claimed"
     return taken
 
 
 def take_all() -> list[str]:
     """Claim until nothing is left; what was claimed, in order."""
-    from jobs_app import claims
+    from jobs_app.leases import claims
 
     claimed = []
     while work := claims.claim():

@@ -7,9 +7,9 @@ import pytest
 import soundfile
 from django.core.management import CommandError, call_command
 
-from speech.engines.fake import make_numbered_audio
+from speech.engines.fake import FakeEngine, make_numbered_audio
 from speech.engines.providers import Provider
-from speech.types import SAMPLE_RATE
+from speech.types import SAMPLE_RATE, SpeechSegment, Transcription
 from tests.speech.numbered_speech import make_numbered_speech
 from tests.speech.numbered_speech import numbers as spoken_numbers
 from tests.speech.scripted_provider import ScriptedProvider, status
@@ -56,6 +56,20 @@ def test_it_shows_progress_on_standard_error(talk, capsys):
     assert "%" not in written.out
 
 
+def test_it_takes_languages_as_people_write_them(talk, capsys):
+    run(str(talk), language="pt-BR")
+    assert capsys.readouterr().out.split() == numbers(90)
+    with pytest.raises(CommandError, match=r"no language 'klingon' .*\(unknown_language\)"):
+        run(str(talk), language="klingon")
+
+
+def test_it_writes_chinese_in_the_script_of_the_wish(talk, capsys, monkeypatch):
+    heard = Transcription((SpeechSegment(0, 1000, "软件"),), "zh", 1.0)
+    monkeypatch.setattr(FakeEngine, "transcribe", lambda *_, **__: heard)
+    run(str(talk), language="zh-Hant")
+    assert set(capsys.readouterr().out.split()) == {"軟件"}
+
+
 def test_it_leaves_nothing_behind(talk, settings):
     before = os.listdir(settings.WORK_DIR)
     run(str(talk))
@@ -85,8 +99,8 @@ def test_a_missing_file_gives_one_clear_line(tmp_path):
 
 
 def test_an_impossible_wish_is_refused_before_any_work(talk):
-    with pytest.raises(CommandError, match="cannot translate into 'xx'"):
-        run(str(talk), translate_to="xx")
+    with pytest.raises(CommandError, match="cannot translate into 'fr'"):
+        run(str(talk), translate_to="fr")
 
 
 def test_a_target_that_cannot_be_written_gives_one_clear_line(talk, tmp_path):
@@ -125,3 +139,13 @@ def test_a_provider_that_fails_gives_one_clear_line(spoken, speech_server, code,
         call_command("transcribe", str(spoken), engine="gpu", quiet=True)
     assert "\n" not in str(error.value)
     assert len(speech_server.requests) == requests
+
+
+def test_what_the_transcript_may_lack_is_said_on_standard_error(talk, capsys):
+    run(str(talk))
+    assert capsys.readouterr().err == ""
+    talk.write_bytes(talk.read_bytes()[: talk.stat().st_size // 2])
+    run(str(talk))
+    written = capsys.readouterr()
+    assert written.out.split() == numbers(90)[: len(written.out.split())]
+    assert "(cut_off)" in written.err

@@ -11,13 +11,13 @@ import pytest
 import soundfile
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest
-from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
-from jobs_app.options import resolve_options
-from sessions_app.intake import store_upload
+from jobs_app.engines.resolving import resolve_options
+from people_app.models import ApiToken
+from sessions_app.arrival.intake import store_upload
+from sessions_app.arrival.upload_handler import HashingUploadHandler
 from sessions_app.models import SessionSource
-from sessions_app.upload_handler import HashingUploadHandler
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ def stored_job(alice, wav):
 
 def client_of(user) -> APIClient:
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.get_or_create(user=user)[0].key}")
+    client.credentials(HTTP_AUTHORIZATION=f"Token {ApiToken.objects.issue(user).key}")
     return client
 
 

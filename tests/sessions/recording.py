@@ -13,7 +13,7 @@ import av
 import numpy as np
 from django.db import connection
 
-from sessions_app import chunks
+from sessions_app.arrival import chunks
 from sessions_app.models import RecordingSession
 from tests.sessions.conftest import sound
 

@@ -141,25 +141,6 @@ def provider(name: str = "gpu", url: str = "http://127.0.0.1:9000/v1") -> Provid
 
 
 @pytest.mark.parametrize(
-    ("names", "problems"),
-    [
-        ({"DEFAULT_ENGINE": "telepathy"}, ["jobs_app.E003"]),
-        ({"DEFAULT_ENGINE": "gpu"}, []),
-        ({"FALLBACK_ENGINE": "telepathy"}, ["jobs_app.E004"]),
-        ({"FALLBACK_ENGINE": "gpu"}, []),
-        ({"FALLBACK_ENGINE": "gpu", "FALLBACK_MODEL": "large-v3"}, []),
-        ({"FALLBACK_ENGINE": "gpu", "FALLBACK_MODEL": "base"}, ["jobs_app.E005"]),
-        ({"FALLBACK_MODEL": "base"}, ["jobs_app.E005"]),
-    ],
-)
-def test_only_engines_that_are_offered_pass_the_check(names, problems, settings):
-    settings.PROVIDERS = {"gpu": provider()}
-    for name, value in names.items():
-        setattr(settings, name, value)
-    assert found(checks.engine_names) == problems
-
-
-@pytest.mark.parametrize(
     ("url", "warned"),
     [
         ("http://speech.example.org/v1", True),

@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from speech.engines.base import Samples
+from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Word
 
 DIGITS = 4

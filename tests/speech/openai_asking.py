@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from speech.engines.base import EngineSettings, TranscribeOptions
-from speech.engines.openai import OpenAIEngine
+from speech.engines.openai.engine import OpenAIEngine
 from speech.engines.providers import Provider
 from speech.errors import SpeechError
 from speech.types import Transcription

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from av.stream import Disposition
 
-from speech.decode import decode
+from speech.sound.decode import decode
+from speech.sound.tracks.wish import TrackWish
 from speech.types import DecodeReport
 
 Pcm = npt.NDArray[np.int16]
@@ -43,11 +44,14 @@ def beep_times_ms(samples: Pcm) -> list[int]:
     return times
 
 
-def decoded(source: Path | bytes, *, max_duration_s: int = 3600) -> tuple[Pcm, DecodeReport]:
+def decoded(
+    source: Path | bytes, *, max_duration_s: int = 3600, wish: TrackWish | None = None
+) -> tuple[Pcm, DecodeReport]:
     """All of a recording at once, with the report."""
     report = DecodeReport()
     given = BytesIO(source) if isinstance(source, bytes) else source
-    return np.concatenate(list(decode(given, report=report, max_duration_s=max_duration_s))), report
+    blocks = decode(given, report=report, max_duration_s=max_duration_s, wish=wish)
+    return np.concatenate(list(blocks)), report
 
 
 @dataclass
@@ -59,6 +63,8 @@ class Track:
     codec: str = "pcm_s16le"
     start_s: float = 0.0
     default: bool = False
+    language: str = ""
+    title: str = ""
     hole_s: tuple[float, float] = (0.0, 0.0)
 
 
@@ -72,6 +78,9 @@ def write_media(target: Path, *tracks: Track, kind: str, video_s: float = 0.0, *
             stream.layout = {1: "mono", 2: "stereo", 6: "5.1"}[track.pcm.reshape(len(track.pcm), -1).shape[1]]
             if track.default:
                 stream.disposition = Disposition.default
+            for name in ("language", "title"):
+                if tag := getattr(track, name):
+                    stream.metadata[name] = tag
             streams.append(stream)
         if picture:
             picture.width = picture.height = 64
@@ -99,3 +108,14 @@ def _write_track(out: av.container.OutputContainer, track: Track, stream: av.Aud
     for packet in packets + stream.encode(None):
         if not track.hole_s[0] <= float(packet.pts * packet.time_base) < track.hole_s[1]:
             out.mux(packet)
+
+
+class Counting(BytesIO):
+    """A file that counts the bytes that are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data

@@ -6,8 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs_app.engine_check import OfferedModel, Trial, offered_models, try_model
-from jobs_app.options import engine_models
+from jobs_app.engines.check import OfferedModel, Trial, offered_models, try_model
+from jobs_app.engines.offered import engine_models
 from speech.engines.base import Capabilities
 
 _TIMES = {"words": "words", "segments": "segments", "window": "whole windows"}
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"There is no engine {given['engine']!r} here. Choose one of: {', '.join(engine_models())}."
             )
-        rows: list[dict[str, Any]] = []
+        rows: list[dict[str, object]] = []
         failed = 0
         engine = ""
         for offered in offered_models(given["engine"], ask=given["try_them"]):
@@ -95,7 +95,7 @@ def _outcome(trial: Trial) -> str:
     return f"FAILED after {trial.seconds:.1f} s: {trial.error} ({trial.code})"
 
 
-def _row(offered: OfferedModel, trial: Trial | None) -> dict[str, Any]:
+def _row(offered: OfferedModel, trial: Trial | None) -> dict[str, object]:
     can = {
         name: sorted(value) if isinstance(value, frozenset) else value
         for name, value in asdict(offered.can).items()

@@ -1,9 +1,8 @@
 import signal
-from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs_app.runner import AlreadyRunning, JobRunner
+from jobs_app.workers.runner import AlreadyRunning, JobRunner
 
 
 class Command(BaseCommand):
@@ -13,7 +12,7 @@ class Command(BaseCommand):
         "WORKERS sets how many; docs/operations.md has the rest."
     )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: object) -> None:
         runner = JobRunner()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, runner.stop)

@@ -2,7 +2,7 @@ import logging
 import sys
 import tempfile
 import time
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,37 +12,32 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from jobs_app.options import (
-    NO_FALLBACK,
-    JobOptions,
-    capabilities_of,
-    engine_for,
-    resolve_options,
-    transcribe_options,
-)
-from speech.captions import FORMATS
-from speech.engines.base import Engine, Samples, TranscribeOptions
+from jobs_app.engines.offered import capabilities_of, engine_for
+from jobs_app.engines.resolving import NO_FALLBACK, resolve_options, script_of, track_wish, transcribe_options
+from jobs_app.models.options import Door, JobOptions, Option, offered_at
+from speech.captions.formats import FORMATS
+from speech.engines.base import Engine, TranscribeOptions
 from speech.errors import SpeechError
-from speech.plan import plan
-from speech.types import SpeechSegment, Transcription
-from speech.working_copy import read_samples, write_working_copy
+from speech.samples import Samples
+from speech.sound.working_copy import read_samples, write_working_copy
+from speech.text.scripts import in_script
+from speech.transcript_warnings import transcript_warnings
+from speech.types import DecodeReport, SpeechSegment, Transcription
+from speech.windows.planner import plan_windows
 
 logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
     help = "Transcribe one audio or video file here and now, without the server and the queue."
-    # It touches no database.
+    # This command touches no database.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE", help="any audio or video file")
         parser.add_argument("--format", choices=sorted(FORMATS), default="txt", help="default: txt")
-        parser.add_argument("--language", default="", help="ISO 639-1, such as en; default: find out")
-        parser.add_argument("--translate-to", default="", help="translate into this language, such as en")
-        parser.add_argument("--engine", default="", help=f"default: {settings.DEFAULT_ENGINE}")
-        parser.add_argument("--model", default="", help="default: the engine's first")
-        parser.add_argument("--prompt", default="", help="names and words that are likely to be said")
+        for row in offered_at(Door.COMMAND):
+            parser.add_argument(f"--{row.name.replace('_', '-')}", **_argument(row))
         parser.add_argument("--output", type=Path, metavar="PATH", help="default: standard output")
         parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
@@ -52,15 +47,17 @@ class Command(BaseCommand):
             raise CommandError(f"{source}: there is no such file")
         try:
             options = resolve_options(
-                **{name: given[name] for name in ("engine", "model", "language", "translate_to", "prompt")},
+                **{row.name: given[row.name] for row in offered_at(Door.COMMAND)},
                 fallback_engine=NO_FALLBACK,
             )
-            segments = transcribe(source, options, show_progress=not given["quiet"])
+            segments, report = transcribe(source, options, show_progress=not given["quiet"])
         except SpeechError as e:
             raise CommandError(f"{source}: {e.why} ({e.code})") from e
         except OSError as e:
             raise CommandError(f"{source}: {e.strerror or e}") from e
-        text = FORMATS[given["format"]].render(segments)
+        for warning in transcript_warnings(report.as_json(), wordless=not segments):
+            self.stderr.write(f"{source}: {warning.detail} ({warning.code})")
+        text = FORMATS[given["format"]](segments)
         if given["output"] is None:
             sys.stdout.write(text)
             return
@@ -70,11 +67,23 @@ class Command(BaseCommand):
             raise CommandError(f"{given['output']}: {e.strerror or e}") from e
 
 
-def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> list[SpeechSegment]:
-    """Everything that is said in a file, with a progress bar on standard error.
+def _argument(row: Option) -> dict[str, Any]:
+    """Return the arguments of `add_argument` for an option of the table."""
+    if row.type is bool:
+        return {"action": BooleanOptionalAction, "default": row.default, "help": row.help}
+    choices = row.choices.values if row.choices else None
+    return {"type": row.type, "choices": choices, "default": row.default, "help": row.help}
+
+
+def transcribe(
+    source: Path, options: JobOptions, *, show_progress: bool
+) -> tuple[list[SpeechSegment], DecodeReport]:
+    """Transcribe a file with a progress bar on standard error.
+
+    Return what is said and the report about decoding.
 
     Raises:
-        SpeechError: the file cannot be decoded, or the engine cannot do it.
+        SpeechError: the file cannot be decoded, or the engine cannot transcribe it.
     """
     able = capabilities_of(options.engine, options.model)
     with (
@@ -87,9 +96,11 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
     ):
         copy = Path(folder) / "audio"
         bar.set_description("Reading")
-        report = write_working_copy(source, copy, max_duration_s=settings.MAX_AUDIO_S)
+        report = write_working_copy(
+            source, copy, max_duration_s=settings.MAX_AUDIO_S, wish=track_wish(options)
+        )
         bar.reset(report.duration_ms)
-        windows = plan(partial(read_samples, copy), report.duration_ms, able)
+        windows = plan_windows(partial(read_samples, copy), report.duration_ms, able)
         bar.set_description("Transcribing")
         engine = engine_for(options.engine, options.model)
         segments: list[SpeechSegment] = []
@@ -101,15 +112,16 @@ def transcribe(source: Path, options: JobOptions, *, show_progress: bool) -> lis
                     bar.update(max(0, start_ms + segment.end_ms - bar.n))
 
                 heard = _hear(engine, samples, transcribe_options(options), show)
+                heard = in_script(heard, script_of(options))
                 segments += [segment.shifted(window.start_ms) for segment in heard.segments]
             bar.update(window.end_ms - bar.n)
-    return segments
+    return segments, report
 
 
 def _hear(
     engine: Engine, samples: Samples, options: TranscribeOptions, on_segment: Callable[[SpeechSegment], None]
 ) -> Transcription:
-    """One window, with as many tries as in a job: a server that is busy for a moment ends nothing."""
+    """Transcribe one window, with as many attempts as in a job, because a server may be busy for a moment."""
     for attempt in range(1, settings.MAX_ATTEMPTS):
         try:
             return engine.transcribe(samples, options, on_segment=on_segment)

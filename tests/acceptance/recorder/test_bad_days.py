@@ -11,9 +11,9 @@ import soundfile
 from django.utils import timezone
 from playwright.sync_api import BrowserContext, Route, expect
 
-from jobs_app.lifecycle import cancel_job
-from sessions_app import abandoned
+from jobs_app.lifecycle.choices import cancel_job
 from sessions_app.models import AudioChunk, RecordingSession
+from sessions_app.sweeping import abandoned
 from speech.types import SAMPLE_RATE
 from tests.acceptance import test_browser_pages as pages
 from tests.acceptance.conftest import kill
@@ -197,7 +197,7 @@ def test_what_comes_after_the_server_has_closed_a_recording_becomes_one_of_its_o
     first, second = RecordingSession.objects.order_by("started_at")
     assert (first.title, second.title) == ("Long", "Long (continued)")
     assert sum(stored_samples(first)) + sum(stored_samples(second)) == counted
-    assert page.url.endswith(f"/jobs/{second.newest_job.pk}/")
+    assert page.url.endswith(f"/jobs/{second.current_job.pk}/")
 
 
 def test_a_long_pause_does_not_end_a_recording(context, settings):
@@ -221,7 +221,7 @@ def test_what_comes_after_the_recording_was_deleted_is_not_lost(page):
     counted = stop(page)
     session = RecordingSession.objects.get()
     assert sum(stored_samples(session)) == counted - CHUNK_S * SAMPLE_RATE
-    assert page.url.endswith(f"/jobs/{session.newest_job.pk}/")
+    assert page.url.endswith(f"/jobs/{session.current_job.pk}/")
 
 
 def test_a_recording_that_was_deleted_when_all_was_sent_can_be_discarded(page):
@@ -261,7 +261,7 @@ def test_what_the_server_will_never_take_can_be_discarded_after_the_stop(page):
 def test_a_transcript_that_is_cancelled_meanwhile_is_told(page):
     record(page, seconds=1)
     wait_for_page(page, RecordingSession.objects.exists, what="the session")
-    cancel_job(RecordingSession.objects.get().newest_job.pk)
+    cancel_job(RecordingSession.objects.get().current_job.pk)
     expect(problems(page)).to_contain_text("The transcript was cancelled.", timeout=20_000)
 
 
@@ -275,7 +275,7 @@ def test_refused_options_can_be_changed_while_the_recording_goes_on(page):
     expect(problems(page)).to_be_empty()
     counted = stop(page)
     session = RecordingSession.objects.get()
-    assert session.newest_job.language == "en"
+    assert session.current_job.language == "en"
     assert sum(stored_samples(session)) == counted
 
 

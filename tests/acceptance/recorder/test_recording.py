@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from jobs_app import work
+from jobs_app.work import unit
 from sessions_app.models import RecordingSession
 from speech.types import SAMPLE_RATE
 from tests.acceptance import test_browser_pages as pages
@@ -46,8 +46,8 @@ def test_a_recording_arrives_whole_in_pieces_of_the_same_length(page):
     assert sum(lengths) == counted
     assert lengths[:-1] == [CHUNK_S * SAMPLE_RATE] * 2
     assert (session.title, session.source, session.state) == ("Our meeting", "recorder", "processing")
-    assert session.newest_job.language == "en"
-    assert page.url.endswith(f"/jobs/{session.newest_job.pk}/")
+    assert session.current_job.language == "en"
+    assert page.url.endswith(f"/jobs/{session.current_job.pk}/")
     # Nothing of it stays in the browser.
     page.goto("/record/")
     expect(page.get_by_role("button", name="Record", exact=True)).to_be_enabled()
@@ -192,14 +192,14 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
 
     grown: list[int] = []
     while samples_of(page) < (soundfile.info(sound).duration - 1) * SAMPLE_RATE:
-        work.run_one()
+        unit.do_next()
         page.wait_for_timeout(300)
         length = len(page.locator("#text").inner_text().split())
         if length > (grown[-1] if grown else 0):
             grown.append(length)
     press(page, "Stop")
     page.wait_for_url("**/jobs/*/")
-    while work.run_one():
+    while unit.do_next():
         continue
     expect(page.get_by_role("heading", name="Transcript", exact=True)).to_be_visible()
     shown = " ".join(page.locator("#transcript [data-copy-part]").all_inner_texts())

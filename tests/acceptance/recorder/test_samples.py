@@ -19,7 +19,7 @@ pytestmark = pages.pytestmark
 # --- The resampler -------------------------------------------------------------------------------
 
 RESAMPLE = """async ({rate, hz, samples, block}) => {
-    const { Resampler } = await import("/static/recorder/resample.js");
+    const { Resampler } = await import("/static/recorder/sound/resample.js");
     const resampler = new Resampler(rate, 16000);
     const output = [];
     for (let at = 0; at < samples; at += block) {
@@ -55,7 +55,7 @@ def test_what_16_khz_cannot_hold_is_left_out_instead_of_folded_back(page, hz, ga
 
 # A context that computes faster than time goes by runs the same worklet on a known signal.
 RECORD_OFFLINE = """async ({rate, samples, chunkSamples, hz}) => {
-    const { captureNode } = await import("/static/recorder/capture.js");
+    const { captureNode } = await import("/static/recorder/sound/capture.js");
     const { Recording } = await import("/static/recorder/recording.js");
     const { openStore } = await import("/static/recorder/store.js");
     const store = await openStore();

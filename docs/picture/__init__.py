@@ -1,0 +1,1 @@
+"""The picture of rooms, folders and imports in docs/architecture.svg."""

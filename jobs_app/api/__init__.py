@@ -1,0 +1,1 @@
+"""The REST API of jobs, their history and their transcripts."""

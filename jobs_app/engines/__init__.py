@@ -1,0 +1,1 @@
+"""What a job is asked to do, and what engines and providers can do of it."""

@@ -1,0 +1,1 @@
+"""Claims and leases: which worker may do which unit of work, and for how long."""

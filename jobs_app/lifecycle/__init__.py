@@ -1,0 +1,1 @@
+"""All changes of the state of jobs and of their work."""

@@ -1,0 +1,163 @@
+"""End windows and jobs. Each function is one short transaction, or part of one.
+
+It locks the job before its work. Otherwise, two workers that finish the last two windows of a job could each
+leave the closing to the other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from jobs_app.engines import usage
+from jobs_app.leases import queue
+from jobs_app.leases.held import WORK_MODELS, release
+from jobs_app.leases.locks import lock_job
+from jobs_app.leases.ranks import note_left
+from jobs_app.lifecycle.starting import add_step, prepare_again
+from jobs_app.lifecycle.summary import summarise
+from jobs_app.models import (
+    JOB_ACTIVE,
+    WORK_OPEN,
+    ChunkTranscription,
+    JobStage,
+    JobStatus,
+    JobStep,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
+from jobs_app.models.stored_words import encode_words
+from jobs_app.models.transcripts import Segment
+from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
+from speech.text.spacing import join_texts
+from speech.types import SpeechSegment, Transcription
+
+logger = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
+    """Store the engine's result.
+
+    Return False, and drop the result, if the window no longer belongs to this run.
+
+    Times of `result` are on the session's timeline.
+    """
+    vocabulary = vocabulary_of(window.owner_id)
+    corrected = [vocabulary.correct(segment) for segment in result.segments]
+    text = join_texts([segment.text for segment in corrected])
+    job = lock_job(window.job_id)
+    if job is None or not release(
+        window,
+        WorkStatus.DONE,
+        progress_ms=window.duration_ms,
+        raw_text=join_texts([segment.text for segment in result.segments]),
+        corrected_text=text,
+        word_counts=vocabulary.count(text),
+        detected_language=result.language,
+        language_confidence=result.language_confidence,
+        timing=result.timing if result.segments else "",
+        outage_since=None,
+        error_code="",
+        error="",
+    ):
+        return False
+    usage.add(window, result.requests, audio_ms=result.audio_ms)
+    _store_segments(job, window, zip(result.segments, corrected, strict=True))
+    if job.planned and 2 * ((job.duration_ms or 0) - window.end_ms) <= window.left_ms:
+        note_left(job)
+    close_if_complete(job, owner_id=window.owner_id)
+    return True
+
+
+def _store_segments(
+    job: TranscriptionJob, window: ChunkTranscription, heard: Iterable[tuple[SpeechSegment, SpeechSegment]]
+) -> None:
+    """Replace the segments of a window.
+
+    `heard` has pairs: what the engine said, and the same after correction.
+
+    The caller holds the lock on `job`.
+    """
+    window.segments.all().delete()
+    segments = [
+        Segment(
+            job=job,
+            window=window,
+            number=number,
+            start_ms=raw.start_ms,
+            end_ms=raw.end_ms,
+            confidence=raw.confidence,
+            speaker=raw.speaker,
+            raw_text=raw.text,
+            raw_words=encode_words(raw.words, raw.text),
+            **correction_columns(raw, segment),
+        )
+        for number, (raw, segment) in enumerate(heard, start=job.next_segment)
+    ]
+    Segment.objects.bulk_create(segments)
+    job.next_segment += len(segments)
+    job.save(update_fields=["next_segment"])
+
+
+def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
+    """Add the last step if every window is done. Fail the job if a window failed and none is left to do.
+
+    The caller holds the lock on `job`.
+    """
+    if job.status not in JOB_ACTIVE or job.steps.filter(status__in=WORK_OPEN).exists():
+        return
+    if not job.planned:
+        # More audio will come, or some has come and no preparation has looked at it yet.
+        if job.session.finished_at is not None:
+            prepare_again(job, owner_id=owner_id)
+        return
+    by_status = Counter(job.windows.order_by().values_list("status", flat=True))
+    if any(by_status[s] for s in WORK_OPEN):
+        return
+    if by_status[WorkStatus.FAILED]:
+        failed = job.windows.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
+        assert failed is not None  # noqa: S101  counted above, under the job's lock
+        end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
+    elif list(job.steps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+        add_step(job, StepKind.FINISH, owner_id=owner_id)
+        queue.wake_on_commit()
+
+
+@transaction.atomic
+def finish_job(step: JobStep) -> bool:
+    """Join the results of the windows and complete the job.
+
+    Return False if the step no longer belongs to this run.
+    """
+    assert step.job is not None  # noqa: S101  finishing is of a job
+    # The session is locked before the job, in the same order as when the session is deleted.
+    session = step.job.sound.session.lock()
+    job = lock_job(step.job_id)
+    if session is None or job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
+        return False
+    summarise(job, owner_id=step.owner_id)
+    end_job(job, JobStatus.COMPLETED, progress=100)
+    session.job_completed(job)
+    return True
+
+
+def end_job(job: TranscriptionJob, status: JobStatus, **columns: object) -> None:
+    """Make the last change of a job's run. The caller holds the lock on `job`."""
+    TranscriptionJob.objects.filter(pk=job.pk).update(
+        status=status, stage=JobStage.ENDED, ended_at=Now(), **columns
+    )
+    _cancel_work(job)
+    logger.info("%s %s %s", job, status, columns.get("error_code", ""))
+
+
+def _cancel_work(job: TranscriptionJob) -> None:
+    for model in WORK_MODELS:
+        model._default_manager.filter(job=job, status__in=WORK_OPEN).update(
+            status=WorkStatus.CANCELLED, lease_token="", lease_until=None, finished_at=Now()
+        )

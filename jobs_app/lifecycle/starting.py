@@ -1,0 +1,144 @@
+"""Start jobs, and add new audio of a recording to its job.
+
+Each function is one short transaction, or part of one, which locks the job before its work.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Now
+
+from jobs_app.engines.resolving import track_wish
+from jobs_app.leases import queue
+from jobs_app.leases.held import held
+from jobs_app.leases.locks import lock_job
+from jobs_app.leases.ranks import rank_of
+from jobs_app.lifecycle.sound_tracks import sound_of
+from jobs_app.models import (
+    UNKNOWN_LEFT_MS,
+    JobPriority,
+    JobStage,
+    JobStatus,
+    JobStep,
+    LeasedWork,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
+from jobs_app.models.options import JobOptions
+from jobs_app.recordings import Recording
+from rest.refusals import Refusal
+
+if TYPE_CHECKING:
+    from people_app.models import User
+
+
+class AlreadyTranscribing(Refusal):
+    """The session has a job that has not ended."""
+
+    status = 409
+    code = "already_transcribing"
+    sentence = "This recording is being transcribed. Wait until that has ended, or cancel it."
+
+
+@transaction.atomic
+def start_job(
+    session: Recording,
+    options: JobOptions,
+    *,
+    filename: str = "",
+    duration_ms: int | None = None,
+    interactive: bool = False,
+) -> TranscriptionJob:
+    """Create a job. A worker is woken when the transaction commits.
+
+    While the session is being recorded, its job has nothing to do until `audio_arrived` is called. Such a job
+    is always `interactive`: it comes before all others. Its priority orders the work of the session's owner.
+    It also orders the work of all people if the owner has the permission prioritise_over_others.
+
+    Raises:
+        AlreadyTranscribing: the session has an active job. The constraint one_active_job_per_session decides
+            this, not an earlier query.
+    """
+    recording = session.finished_at is None
+    sound = sound_of(session, track_wish(options), duration_ms)
+    try:
+        with transaction.atomic():
+            job = TranscriptionJob.objects.create_with(
+                options,
+                session=session,
+                owner_id=session.owner_id,
+                sound=sound,
+                planned_version=sound.version,
+                filename=filename,
+                priority_among_all=may_prioritise(session.owner, options.priority),
+                interactive=interactive or recording,
+            )
+    except IntegrityError as e:
+        raise AlreadyTranscribing from e
+    job.refresh_from_db()
+    session.job_started(job)
+    if not recording:
+        add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
+        queue.wake_on_commit()
+    return job
+
+
+def may_prioritise(user: User, priority: str) -> bool:
+    return priority != JobPriority.NORMAL and user.has_perm("jobs_app.prioritise_over_others")
+
+
+def audio_arrived(session: Recording) -> None:
+    """Have new audio of `session`, or its end, added to the plan of its job.
+
+    Call this in the transaction that stores the audio, or `finished_at`.
+    """
+    job = TranscriptionJob.objects.active().select_for_update().filter(session=session.pk).first()
+    if job is not None and not job.planned:
+        prepare_again(job, owner_id=session.owner_id)
+
+
+def prepare_again(job: TranscriptionJob, *, owner_id: int) -> None:
+    """Have the job prepared again. The caller holds the lock on `job`.
+
+    A preparation that is running needs no call, because it looks for new audio when it ends.
+    """
+    steps = job.steps.filter(kind=StepKind.PREPARE)
+    # A step that waits after an error keeps waiting. A step that waits for a missing piece need not wait
+    # longer.
+    again = steps.filter(Q(status=WorkStatus.DONE) | Q(status=WorkStatus.WAITING, error_code=""))
+    if again.update(status=WorkStatus.WAITING, attempt=0, not_before=Now(), finished_at=None):
+        queue.wake_on_commit()
+    elif not steps.exists():
+        add_step(job, StepKind.PREPARE, owner_id=owner_id)
+        queue.wake_on_commit()
+
+
+def add_step(job: TranscriptionJob, kind: StepKind, *, owner_id: int) -> None:
+    left_ms = 0
+    if kind == StepKind.PREPARE and not job.interactive:
+        left_ms = UNKNOWN_LEFT_MS if job.duration_ms is None else job.duration_ms
+    JobStep.objects.create(kind=kind, left_ms=left_ms, **work_columns(job, owner_id))
+
+
+def work_columns(job: TranscriptionJob, owner_id: int) -> dict[str, object]:
+    return {"job": job, "owner_id": owner_id, "rank": rank_of(job), "queued_at": job.created_at}
+
+
+@transaction.atomic
+def note_start(work: LeasedWork) -> None:
+    """Note in the job that one of its units has been claimed, if this run still holds the unit."""
+    job = lock_job(work.job_id)
+    if job is None or not held(work).exists():
+        return
+    stage = JobStage.TRANSCRIBING
+    if isinstance(work, JobStep):
+        if work.kind == StepKind.CORRECT:
+            return
+        stage = JobStage.PREPARING if work.kind == StepKind.PREPARE else JobStage.FINISHING
+    TranscriptionJob.objects.filter(pk=job.pk).update(
+        status=JobStatus.PROCESSING, stage=stage, started_at=Coalesce(F("started_at"), Now())
+    )

@@ -1,0 +1,63 @@
+"""What the computer does with recordings: jobs, their units of work, and their results."""
+
+from jobs_app.models.jobs import (
+    JOB_ACTIVE,
+    JOB_ENDED,
+    LONGEST_SEARCH,
+    JobStage,
+    JobStatus,
+    LongOptions,
+    TranscriptionJob,
+    TranscriptionJobQuerySet,
+)
+from jobs_app.models.loose import LooseFile
+from jobs_app.models.options import JobPriority
+from jobs_app.models.providers import ProviderState
+from jobs_app.models.runners import RUNNER_SILENT_AFTER, Runner, SweepTurn
+from jobs_app.models.sound import PlacedChunk, SoundTrack, Waveform
+from jobs_app.models.transcripts import Segment, SegmentKind, Transcript, TranscriptText
+from jobs_app.models.turns import Turn
+from jobs_app.models.vocabulary import Correction, TargetList
+from jobs_app.models.work import (
+    UNKNOWN_LEFT_MS,
+    WORK_OPEN,
+    ChunkTranscription,
+    JobStep,
+    LeasedWork,
+    StepKind,
+    WorkStatus,
+)
+
+__all__ = [
+    "JOB_ACTIVE",
+    "JOB_ENDED",
+    "LONGEST_SEARCH",
+    "RUNNER_SILENT_AFTER",
+    "UNKNOWN_LEFT_MS",
+    "WORK_OPEN",
+    "ChunkTranscription",
+    "Correction",
+    "JobPriority",
+    "JobStage",
+    "JobStatus",
+    "JobStep",
+    "LeasedWork",
+    "LongOptions",
+    "LooseFile",
+    "PlacedChunk",
+    "ProviderState",
+    "Runner",
+    "Segment",
+    "SegmentKind",
+    "SoundTrack",
+    "StepKind",
+    "SweepTurn",
+    "TargetList",
+    "Transcript",
+    "TranscriptText",
+    "TranscriptionJob",
+    "TranscriptionJobQuerySet",
+    "Turn",
+    "Waveform",
+    "WorkStatus",
+]

@@ -1,0 +1,307 @@
+"""The table of options. Every way to tell a job how to transcribe is one field of `JobOptions`.
+
+Each field says what the option is called, which values it has, where people and programs can set it, and
+where a job stores it. The API, tus, /v1, the pages, the command line, the answers, the fingerprint of a
+request and the admin are all made from these rows, so a new option is one more field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import Enum, auto
+from functools import cache
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from django.db import models
+
+from speech.errors import NotSupported, UnknownLanguage
+from speech.sound.tracks.wish import ALL, AUTO
+from speech.text.language_tags import read_language
+
+VERSION = 1
+"""The version of the stored JSON. It is raised when a key changes its meaning, to recognise older rows."""
+MOST_TRACKS = 64
+"""The most audio tracks that a file may have. Probing reads no more."""
+LONGEST_PROMPT = 2000
+
+
+class JobPriority(models.TextChoices):
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+class Door(Enum):
+    """A place where an option can be set."""
+
+    API = auto()
+    """Uploads, recordings, another run of a recording, and the metadata of tus."""
+    OPENAI = auto()
+    """/v1/, in the words of OpenAI's clients."""
+    UPLOAD_PAGE = auto()
+    """The upload page, and running a recording again on the page of a job."""
+    RECORDER_PAGE = auto()
+    COMMAND = auto()
+    """`manage.py transcribe`."""
+
+
+EVERYWHERE = frozenset(Door)
+PAGES = frozenset({Door.UPLOAD_PAGE, Door.RECORDER_PAGE})
+
+
+class Kept(Enum):
+    """Where a job stores an option. Each option has one place."""
+
+    COLUMN = auto()
+    """A column with the option's name: lists are filtered or ordered by it."""
+    JSON = auto()
+    """`TranscriptionJob.stored_options`."""
+    TEXT = auto()
+    """`LongOptions`, a table of its own, because lists of jobs must not load long texts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One row of the table. `name`, `type`, `optional` and `default` come from the field of JobOptions.
+
+    `label` and `page_help` are for people on pages; `help` is for programs and the command line. `read` turns
+    a text as people write it into the value that is stored; it raises NotSupported. `answered_as` and
+    `answer_help` are the name and the help in answers of the API, if they differ.
+    """
+
+    label: str
+    help: str
+    page_help: str = ""
+    placeholder: str = ""
+    doors: frozenset[Door] = EVERYWHERE
+    kept: Kept = Kept.JSON
+    max_length: int | None = None
+    least: int | None = None
+    most: int | None = None
+    choices: type[models.TextChoices] | None = None
+    read: Callable[[str], str] | None = None
+    answered_as: str = ""
+    answer_help: str = ""
+
+    name: str = ""
+    type: type = str
+    optional: bool = False
+    default: Any = None
+
+    def value(self, given: Any) -> Any:
+        """Return the value to store for what was given. An empty value becomes the default.
+
+        Raises:
+            NotSupported: there is no such value.
+        """
+        if given in ("", None):
+            return self.default
+        if self.read is not None:
+            return self.read(given)
+        if self.choices is not None and given not in self.choices.values:
+            known = ", ".join(self.choices.values)
+            raise NotSupported(f"{self.label}: {given!r} is none of {known}.", option=self.name)
+        if self.least is not None and self.most is not None and not self.least <= given <= self.most:
+            raise NotSupported(
+                f"{self.label}: {given} is not from {self.least} to {self.most}. Choose one that is.",
+                option=self.name,
+            )
+        return given
+
+
+def option(default: Any, **row: Any) -> Any:
+    """Return a field of JobOptions with its row of the table. `row` has the fields of Option."""
+    return field(default=default, metadata={"option": Option(default=default, **row)})
+
+
+def _language(wish: str) -> str:
+    return read_language(wish).code
+
+
+def _translation(wish: str) -> str:
+    try:
+        return read_language(wish).code
+    except UnknownLanguage as error:
+        raise NotSupported(str(error), option="translate_to") from error
+
+
+def _track(wish: str) -> str:
+    plain = wish.strip().lower() or AUTO
+    if plain in (AUTO, ALL):
+        return plain
+    if not (plain.isascii() and plain.isdecimal() and int(plain) < MOST_TRACKS):
+        raise NotSupported(
+            f"The audio track is `{AUTO}`, `{ALL}` or a number from 0, and not {wish[:20]!r}.",
+            option="audio_track",
+        )
+    return str(int(plain))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobOptions:
+    """What a job is asked to do. Pages show the options in this order.
+
+    As given, an empty engine or model stands for the default. `resolve_options` fills them in, checks them
+    against what the engine can do, and turns `language` into a code. After that the options can be given to a
+    job.
+    """
+
+    language: str = option(
+        "",
+        label="Spoken language",
+        help="A code such as en, pt-BR or zh-Hant, or an English name; empty or `auto`: find out.",
+        page_help="Choose it if you know it: the beginning of a recording can mislead the detection.",
+        kept=Kept.COLUMN,
+        max_length=40,
+        read=_language,
+    )
+    language_wish: str = option(
+        "",
+        label="Language as it was written",
+        help="The language as it was written: en-US, zh-Hant, English. It may name a script as well.",
+        doors=frozenset(),
+    )
+    engine: str = option(
+        "",
+        label="Engine",
+        help="What transcribes. Default: the engine of the server's settings.",
+        # Under /v1/ the name of a model decides the engine.
+        doors=EVERYWHERE - {Door.OPENAI},
+        kept=Kept.COLUMN,
+        max_length=40,
+    )
+    model: str = option(
+        "",
+        label="Model",
+        help="One of the engine's models. Default: its first.",
+        page_help="Larger models hear better and take longer.",
+        doors=EVERYWHERE - {Door.OPENAI},
+        kept=Kept.COLUMN,
+        max_length=200,
+    )
+    priority: str = option(
+        JobPriority.NORMAL,
+        label="Priority",
+        help="Which of your waiting recordings come first.",
+        page_help="Which of your waiting recordings come first.",
+        # A recording comes first anyway, the command runs at once, and OpenAI's API has no such field.
+        doors=frozenset({Door.API, Door.UPLOAD_PAGE}),
+        kept=Kept.COLUMN,
+        choices=JobPriority,
+    )
+    fallback_engine: str = option(
+        "",
+        label="Second engine",
+        help="Does what the engine fails at for good; `none`: nothing does.",
+        answer_help="Does what the engine fails at for good; empty: nothing does.",
+        # The command runs in front of a person, who can choose another engine.
+        doors=PAGES | {Door.API},
+        max_length=40,
+    )
+    fallback_model: str = option(
+        "",
+        label="Second model",
+        help="The model of `fallback_engine`. Default: its first.",
+        answer_help="The model of `fallback_engine`.",
+        page_help="Does the parts that the first one fails at for good. Without one, the recording fails.",
+        doors=PAGES | {Door.API},
+        max_length=200,
+    )
+    audio_track: str = option(
+        AUTO,
+        label="Audio tracks",
+        help="Of a file with several audio tracks: `auto` (the one labelled with the language, else all in "
+        "which somebody speaks), `all`, or a number from 0.",
+        page_help="Of files with several, as recorders of calls and films have. By itself: the one labelled "
+        "with the spoken language, else all in which somebody speaks.",
+        # A recorder sends one track.
+        doors=EVERYWHERE - {Door.RECORDER_PAGE},
+        read=_track,
+    )
+    prompt: str = option(
+        "",
+        label="Hint words",
+        help="Names and words that are likely to be heard.",
+        page_help="Names and terms that are likely to be heard, so that they are spelt right.",
+        placeholder="Ngozi Okafor, Kubernetes, myocarditis",
+        kept=Kept.TEXT,
+        max_length=LONGEST_PROMPT,
+    )
+    translate_to: str = option(
+        "",
+        label="Translate into",
+        help="The language to translate into, written as `language` is; empty: as it is spoken.",
+        # /v1/ has its own address for translations.
+        doors=EVERYWHERE - {Door.OPENAI},
+        max_length=40,
+        read=_translation,
+        answered_as="translated_to",
+        answer_help="The language of the transcript; empty: as spoken.",
+    )
+    diarize: bool = option(
+        False,
+        label="Tell speakers apart",
+        help="Tell speakers apart.",
+        doors=frozenset({Door.API}),
+        answered_as="with_diarization",
+        answer_help="Whether speakers are told apart.",
+    )
+    num_speakers: int | None = option(
+        None,
+        label="Number of speakers",
+        help="How many people speak, where that is known.",
+        doors=frozenset({Door.API}),
+        least=1,
+        most=100,
+    )
+    temperature: float | None = option(
+        None,
+        label="Temperature",
+        help="How freely the engine may guess. Default: as it likes.",
+        doors=frozenset({Door.API, Door.OPENAI}),
+        least=0,
+        most=1,
+    )
+
+    @classmethod
+    def from_stored(cls, *stored: Mapping[str, Any]) -> JobOptions:
+        """Return the options of a job from its columns, its JSON and its long texts.
+
+        An option that is not stored gets its default: the job is older than the option. A stored key that is
+        no option is ignored: a newer release has made the job, and this release does what it can.
+        """
+        found = {name: value for part in stored for name, value in part.items()}
+        rows = options_of(cls)  # type: ignore[arg-type]  # a class can be hashed
+        return cls(**{row.name: found[row.name] for row in rows if row.name in found})
+
+    def kept_in(self, place: Kept) -> dict[str, Any]:
+        """Return the options that a job stores in `place`, by name."""
+        rows = options_of(type(self))  # type: ignore[arg-type]  # as in from_stored()
+        return {row.name: getattr(self, row.name) for row in rows if row.kept == place}
+
+
+@cache
+def options_of(kind: type[JobOptions]) -> tuple[Option, ...]:
+    """Return the rows of the table, one for each field."""
+    hints = get_type_hints(kind)
+    return tuple(
+        replace(each.metadata["option"], name=each.name, **_type(hints[each.name])) for each in fields(kind)
+    )
+
+
+def _type(hint: Any) -> dict[str, Any]:
+    """Return `int | None` as {type: int, optional: True}."""
+    alternatives = set(get_args(hint) or (hint,))
+    (plain,) = alternatives - {NoneType}
+    return {"type": plain, "optional": NoneType in alternatives}
+
+
+def all_options() -> tuple[Option, ...]:
+    return options_of(JobOptions)
+
+
+def offered_at(door: Door) -> Iterable[Option]:
+    """Return the options that can be set in a place."""
+    return [row for row in all_options() if door in row.doors]

@@ -1,0 +1,1 @@
+"""A person's corrections and target words, applied to transcripts."""

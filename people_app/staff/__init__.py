@@ -1,0 +1,1 @@
+"""How staff look at tables in the admin, whatever the tables are about."""

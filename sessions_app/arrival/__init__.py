@@ -1,0 +1,1 @@
+"""Receive and store audio: uploads, and the chunks of recordings."""

@@ -1,0 +1,27 @@
+"""Recordings, the audio they are made of, and the edits of transcripts."""
+
+from sessions_app.models.edits import Edit, EditKind
+from sessions_app.models.recordings import (
+    SAMPLES_PER_MS,
+    AudioChunk,
+    AudioChunkQuerySet,
+    RecordingSession,
+    RecordingSessionQuerySet,
+    SessionSource,
+    SessionState,
+)
+from sessions_app.models.requests import IdempotencyKey, ResumableUpload
+
+__all__ = [
+    "SAMPLES_PER_MS",
+    "AudioChunk",
+    "AudioChunkQuerySet",
+    "Edit",
+    "EditKind",
+    "IdempotencyKey",
+    "RecordingSession",
+    "RecordingSessionQuerySet",
+    "ResumableUpload",
+    "SessionSource",
+    "SessionState",
+]

@@ -1,0 +1,268 @@
+"""Recordings and the audio they are made of."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, Count, F, Max, OuterRef, Q, Subquery, Sum, When
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from jobs_app.models import JOB_ACTIVE, JobStatus, PlacedChunk, SoundTrack, TranscriptionJob
+from speech.types import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from people_app.models import User
+
+
+SAMPLES_PER_MS = SAMPLE_RATE // 1000
+
+
+class SessionSource(models.TextChoices):
+    UPLOAD = "upload"
+    RECORDER = "recorder"
+    LIVE = "live"
+    API = "api"
+
+
+class SessionState(models.TextChoices):
+    """The state of a recording. It follows from `finished_at` and the current job, and is never stored."""
+
+    RECORDING = "recording"
+    PROCESSING = "processing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RecordingSessionQuerySet(models.QuerySet["RecordingSession"]):
+    def for_user(self, user: User) -> RecordingSessionQuerySet:
+        """Return the sessions that this user may see. Every view starts from here."""
+        return self.filter(owner=user)
+
+    def with_summary(self) -> RecordingSessionQuerySet:
+        """Add `job_status` of the current job, `total_ms` and `n_chunks`, for lists."""
+        sounds = SoundTrack.objects.filter(session=OuterRef("pk")).order_by("pk")
+        chunks = AudioChunk.objects.filter(session=OuterRef("pk")).order_by().values("session")
+        # The columns are given as a dictionary, because the model declares these names already, and the stubs
+        # take keywords for new names.
+        columns = {
+            "job_status": F("current_job__status"),
+            # This is the length of the timeline, gaps included. While it is not known, the lengths in the
+            # headers of the chunks are added up.
+            "total_ms": Coalesce(
+                Subquery(sounds.values("duration_ms")[:1]),
+                Subquery(chunks.annotate(total=Sum("duration_ms")).values("total")),
+                output_field=models.BigIntegerField(),
+            ),
+            "n_chunks": Subquery(chunks.annotate(n=Count("pk")).values("n")),
+        }
+        return self.annotate(**columns)
+
+    def untranscribed(self) -> RecordingSessionQuerySet:
+        """Return finished sessions without a job: somebody deleted the jobs, and the audio is kept."""
+        return self.filter(finished_at__isnull=False, current_job=None)
+
+    def in_state(self, state: str) -> RecordingSessionQuerySet:
+        if state == SessionState.RECORDING:
+            return self.filter(finished_at=None)
+        finished = self.filter(finished_at__isnull=False)
+        if state == SessionState.PROCESSING:
+            return finished.with_job_in(JOB_ACTIVE)
+        if state == SessionState.CANCELLED:
+            cancelled = self.order_by().with_job_in([JobStatus.CANCELLED])
+            return finished.filter(Q(pk__in=cancelled.values("pk")) | Q(current_job=None))
+        return finished.with_job_in([JobStatus(state)])
+
+    def with_job_in(self, statuses: Sequence[str]) -> RecordingSessionQuerySet:
+        """Return the sessions whose current job has one of these statuses."""
+        # A job has the same owner as its session. An index has owner and status, so that a few jobs of one
+        # person are found without reading the others.
+        return self.filter(current_job__owner=F("owner"), current_job__status__in=statuses)
+
+
+class RecordingSession(models.Model):
+    """A recording. Its audio is its chunks, in the order of their numbers.
+
+    One of its jobs is the current one. Lists, states, search and pages show this job: the last one that
+    completed, or the newest while none has completed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="recording_sessions",
+        db_index=False,
+    )
+    current_job = models.OneToOneField(
+        "jobs_app.TranscriptionJob", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    title = models.CharField(max_length=200, blank=True)
+    source = models.CharField(max_length=10, choices=SessionSource.choices)
+    started_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(
+        null=True, blank=True, help_text="When its recorder last said that it is there without sending audio."
+    )
+
+    # `with_summary()` adds these.
+    job_status: str | None
+    total_ms: int | None
+    n_chunks: int | None
+
+    objects = RecordingSessionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(source__in=SessionSource.values), name="session_source_known"),
+        ]
+        indexes = [
+            # This index is for a person's list, newest first, and for counting it without reading the rows.
+            # It ascends and is read backwards: if new entries were always added in front, the pages of the
+            # index would stay half empty.
+            models.Index(
+                fields=["owner", "started_at", "id", "current_job", "finished_at"],
+                name="session_owner_newest",
+            ),
+            # Staff see the list of all recordings by this index.
+            models.Index(fields=["-started_at", "-id"], name="session_newest"),
+            # This index finds the recordings without a job, which are few.
+            models.Index(
+                fields=["owner", "started_at", "id"],
+                condition=Q(current_job=None),
+                name="session_without_job",
+            ),
+            # The sweep looks with this index for recordings that are not finished, which are few.
+            models.Index(fields=["started_at"], condition=Q(finished_at=None), name="session_recording"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title or f"Recording of {timezone.localtime(self.started_at):%Y-%m-%d %H:%M}"
+
+    def lock(self) -> RecordingSession | None:
+        """Lock the row in this transaction, and return it as it is now, or None if it was deleted."""
+        return RecordingSession.objects.select_for_update(no_key=True).filter(pk=self.pk).first()
+
+    def chunks_in_order(self) -> AudioChunkQuerySet:
+        columns = {"age": Now() - F("received_at")}  # a dictionary, as in with_summary()
+        return self.chunks.annotate(**columns).order_by("number")
+
+    def chunk_ids(self) -> set[uuid.UUID]:
+        return set(self.chunks.order_by().values_list("pk", flat=True))
+
+    def newest_chunk(self) -> tuple[int, datetime | None]:
+        stored = self.chunks.aggregate(n=Count("pk"), last=Max("received_at"))
+        return stored["n"], stored["last"]
+
+    def is_in_pieces(self) -> bool:
+        return self.chunks.count() > 1 or self.chunks.filter(number__gt=0).exists()
+
+    def may_have_several_tracks(self) -> bool:
+        return self.chunks.filter(continues=False).exclude(audio_tracks=1).exists()
+
+    def job_started(self, job: TranscriptionJob) -> None:
+        """Make a new job the current one, unless there is a transcript already."""
+        # The current job may have completed since this row was read.
+        self.refresh_from_db(fields=["current_job"])
+        if self.current_job is None or self.current_job.status != JobStatus.COMPLETED:
+            self._set_current(job)
+
+    def job_completed(self, job: TranscriptionJob) -> None:
+        """Make a completed job the current one. The caller holds the lock that `lock` takes."""
+        self._set_current(job)
+
+    def job_deleted(self) -> None:
+        """Make another job the current one, if the current one was deleted.
+
+        The caller holds the lock that `lock` takes.
+        """
+        self.refresh_from_db(fields=["current_job"])
+        if self.current_job_id is None:
+            completed_first = Case(When(status=JobStatus.COMPLETED, then=0), default=1)
+            self._set_current(self.jobs.order_by(completed_first, "-created_at", "-pk").first())
+
+    def _set_current(self, job: TranscriptionJob | None) -> None:
+        self.current_job = job
+        self.save(update_fields=["current_job"])
+
+    @property
+    def state(self) -> str:
+        """One of SessionState. It costs a query, unless the row came from `with_summary()`."""
+        if self.finished_at is None:
+            return SessionState.RECORDING
+        if hasattr(self, "job_status"):
+            status = self.job_status
+        else:
+            status = self.current_job.status if self.current_job else None
+        if status in (JobStatus.PENDING, JobStatus.PROCESSING):
+            return SessionState.PROCESSING
+        if status is None:
+            # Somebody deleted the jobs. Nothing is being done, and there is no transcript.
+            return SessionState.CANCELLED
+        return SessionState(status)
+
+
+class AudioChunkQuerySet(models.QuerySet["AudioChunk"]):
+    def with_length(self) -> AudioChunkQuerySet:
+        """Add `length_ms`: the length that workers measured, or else the length in the header."""
+        places = PlacedChunk.objects.filter(chunk=OuterRef("pk")).order_by("pk")
+        measured = Subquery(places.values("sample_count")[:1]) / SAMPLES_PER_MS
+        # They are a dictionary for the reason given in with_summary().
+        columns = {"length_ms": Coalesce(measured, F("duration_ms"), output_field=models.BigIntegerField())}
+        return self.annotate(**columns)
+
+
+class AudioChunk(models.Model):
+    """One stored piece of a session's audio, as it arrived. Workers note their findings in PlacedChunk."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(
+        RecordingSession, on_delete=models.CASCADE, related_name="chunks", db_index=False
+    )
+    number = models.PositiveIntegerField()
+    file = models.FileField(upload_to="audio", max_length=200)
+    filename = models.CharField(max_length=255, blank=True, help_text="The name it was sent under.")
+    container = models.CharField(max_length=60, blank=True)
+    codec = models.CharField(max_length=60, blank=True)
+    audio_tracks = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How many its header names; 0: not known."
+    )
+    continues = models.BooleanField(
+        default=False, help_text="Part of a stream whose header came with an earlier piece."
+    )
+    claimed_ms = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The length its sender gives; used where it cannot be decoded."
+    )
+    duration_ms = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="The length that its header gives."
+    )
+    size_bytes = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+    received_at = models.DateTimeField(db_default=Now())
+
+    # `with_length()` adds this.
+    length_ms: int | None
+    # `RecordingSession.chunks_in_order()` adds this.
+    age: timedelta
+
+    objects = AudioChunkQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [
+            models.UniqueConstraint(fields=["session", "number"], name="chunk_number_once_per_session"),
+            models.CheckConstraint(condition=Q(size_bytes__gt=0), name="chunk_not_empty"),
+        ]
+        indexes = [
+            # This index is for the list of all chunks in the admin.
+            models.Index(fields=["-received_at", "-id"], name="chunk_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"chunk {self.number} of {self.session_id}"

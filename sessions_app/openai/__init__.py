@@ -1,0 +1,1 @@
+"""The API under /v1/, which is OpenAI's."""

@@ -1,0 +1,33 @@
+"""Fill in the options that a request leaves out from what the person prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.models.options import JobOptions
+from people_app.models import User
+from speech.errors import NotSupported
+
+PAIRS = ({"engine", "model"}, {"fallback_engine", "fallback_model"})
+"""Options that depend on each other: a model belongs to its engine. If a request names one, no preference
+fills in the other.
+"""
+
+
+def options_for(user: User, given: Mapping[str, object]) -> JobOptions:
+    """Return the options of a job: those that its request names, and preferences for the rest.
+
+    An option that the request names with an empty value counts as named. If the preferences do not fit the
+    request, or the site no longer has the preferred engine, the request counts alone: nobody asked for the
+    preferences in it.
+
+    Raises:
+        NotSupported: the request asks for something that the engine cannot do or the site does not have.
+    """
+    named = {name for pair in PAIRS if pair & given.keys() for name in pair}
+    preferred = {name: value for name, value in user.job_defaults.items() if name not in named}
+    try:
+        return resolve_options(**{**preferred, **given})
+    except NotSupported:
+        return resolve_options(**given)

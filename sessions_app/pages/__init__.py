@@ -1,0 +1,1 @@
+"""The pages of recordings and of their transcripts."""

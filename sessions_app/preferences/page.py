@@ -1,0 +1,73 @@
+"""The page of an account: a person's preferences, and the tokens of their programs."""
+
+from __future__ import annotations
+
+import zoneinfo
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.models.options import JobOptions
+from people_app.models import User
+from people_app.tokens import person
+from sessions_app.options.forms import OptionsForm
+
+
+def time_zones() -> list[tuple[str, str]]:
+    return [("", "As this browser says"), *((zone, zone) for zone in sorted(zoneinfo.available_timezones()))]
+
+
+class LooksForm(forms.ModelForm):
+    """How a person wants pages to look."""
+
+    time_zone = forms.ChoiceField(choices=time_zones, required=False, label="Time zone")
+
+    class Meta:
+        model = User
+        fields = ("time_zone", "theme")
+
+
+class DefaultsForm(OptionsForm):
+    """The options that forms show at first for a person's new recordings."""
+
+    def options(self) -> JobOptions:
+        return resolve_options(**self.given())
+
+    def defaults(self) -> dict[str, object]:
+        """Return the defaults to store for the user. Call it only on valid data.
+
+        Defaults that this form does not offer stay as they were. An option that equals the default of the
+        site is left out, so that it follows the site when the site's default changes.
+        """
+        shown = self.given().keys()
+        kept = {name: value for name, value in self.user.job_defaults.items() if name not in shown}
+        return kept | self.differing()
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def account(request: HttpRequest) -> HttpResponse:
+    user = person(request)
+    sent = request.POST if request.method == "POST" else None
+    looks = LooksForm(sent, instance=user)
+    defaults = DefaultsForm(sent, user=user, prefix="new")
+    if looks.is_valid() and defaults.is_valid():
+        user.job_defaults = defaults.defaults()
+        user.save(update_fields=["time_zone", "theme", "job_defaults"])
+        messages.success(request, "Saved.")
+        return redirect("account")
+    page = {
+        "looks": looks,
+        "defaults": defaults,
+        "tokens": user.api_tokens.order_by("-created_at", "-pk"),
+        "base": request.build_absolute_uri(reverse("home")),
+    }
+    return render(request, "preferences/page.html", page, status=422 if sent is not None else 200)

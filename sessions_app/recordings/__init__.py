@@ -1,0 +1,1 @@
+"""Recordings in the REST API: their chunks, their audio and their state."""

@@ -1,0 +1,1 @@
+"""Sweeps that job runners call from time to time. They finish abandoned recordings and remove leftovers."""

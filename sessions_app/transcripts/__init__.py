@@ -1,0 +1,1 @@
+"""The transcripts that people and programs read."""

@@ -1,0 +1,1 @@
+"""Transcripts as files: captions, plain text, JSON."""

@@ -1,0 +1,257 @@
+"""The engine that transcribes on this machine with faster-whisper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+from faster_whisper import BatchedInferencePipeline
+
+from speech.engines.base import EngineSettings, TranscribeOptions
+from speech.engines.hints import LEAST_SPEECH_MS, choose_hearing
+from speech.engines.local.model import engine_failed, load_model, typed_failures
+from speech.engines.local.segments import (
+    came_out_badly,
+    doubtful_words,
+    plain_segment,
+    split_at_sentences,
+    take_segments,
+)
+from speech.engines.local.short_context import heard_well, most_tokens, short_context
+from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
+from speech.samples import Samples
+from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, samples_to_ms
+from speech.voice.activity import SpeechDetector
+from speech.windows.cuts import cut_windows
+
+BEAM_SIZE = 5
+MAX_SKIPS = 3
+
+HALF_MINUTE_S = (20, 29)
+"""The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
+MOST_AT_ONCE = 4
+
+
+class LocalEngine:
+    """Whisper on this machine. Without speech in the window the model is not asked."""
+
+    name = "local"
+
+    def __init__(self, settings: EngineSettings) -> None:
+        from speech.engines import capabilities
+
+        self.capabilities = capabilities(self.name, settings.model)
+        self._model = load_model(settings)
+
+    def transcribe(
+        self,
+        samples: Samples,
+        options: TranscribeOptions,
+        on_segment: Callable[[SpeechSegment], None] | None = None,
+        on_wait: Callable[[], None] | None = None,
+    ) -> Transcription:
+        segments: list[SpeechSegment] = []
+
+        def take(segment: SpeechSegment) -> None:
+            segments.append(segment)
+            if on_segment is not None:
+                on_segment(segment)
+
+        # This comes before the model, which is slow on noise and hears words in it.
+        detector = SpeechDetector()
+        detector.feed(samples)
+        speech = detector.finish()
+        if not speech:
+            return Transcription()
+        half_minutes = cut_windows(
+            speech,
+            samples_to_ms(len(samples)),
+            min_window_s=HALF_MINUTE_S[0],
+            max_window_s=HALF_MINUTE_S[1],
+            quietest=detector.quietest,
+        )
+        spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]
+        if len(spoken) == 1:
+            language, confidence = self._transcribe_span(samples, spoken[0], speech, options, take)
+        else:
+            language, confidence = self._transcribe_at_once(samples, spoken, speech, options, take)
+        if not segments:
+            return Transcription()
+        return Transcription(tuple(segments), language, confidence)
+
+    def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
+        """Transcribe one utterance of up to half a minute, on a short context: for a third of the time.
+
+        Raises:
+            SpeechError: for everything that is not a bug.
+        """
+        span = Span(0, samples_to_ms(len(samples)))
+        detector = SpeechDetector()
+        detector.feed(samples)
+        speech = detector.finish() or [span]
+        limit = most_tokens(len(samples))
+        if speech_ms_in(speech, span) < LEAST_SPEECH_MS:
+            options = replace(options, prompt="")
+        with short_context(self._model):
+            parts, info = self._start(
+                self._model.transcribe, samples, replace(options, temperature=0.0), max_new_tokens=limit
+            )
+            heard = list(typed_failures(parts))
+        options = replace(options, language=info.language)
+        segments: list[SpeechSegment] = []
+        if heard_well(heard, limit):
+            if options.prompt:
+                heard = self._checked_hints(heard, samples, [span], options)
+            sentences = [one for part in heard for one in split_at_sentences(part, info.language)]
+            take_segments(sentences, span, speech, segments.append, until_skipped=False)
+        if not segments:
+            self._transcribe_span(samples, span, speech, options, segments.append)
+        if not segments:
+            return Transcription()
+        return Transcription(tuple(segments), info.language, float(info.language_probability))
+
+    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
+        """Return text and language of an utterance that goes on, as fast as can be.
+
+        The text is empty where Whisper repeats itself, guesses or breaks off.
+
+        Raises:
+            SpeechError: for everything that is not a bug.
+        """
+        limit = most_tokens(len(samples))
+        with short_context(self._model):
+            parts, info = self._start(
+                self._model.transcribe,
+                samples,
+                replace(options, temperature=0.0, prompt=""),
+                beam_size=1,
+                word_timestamps=False,
+                max_new_tokens=limit,
+            )
+            heard = list(typed_failures(parts))
+        if not heard_well(heard, limit):
+            return "", info.language
+        return "".join(part.text for part in heard).strip(), info.language
+
+    def _transcribe_at_once(
+        self,
+        samples: Samples,
+        half_minutes: Sequence[Span],
+        speech: Sequence[Span],
+        options: TranscribeOptions,
+        take: Callable[[SpeechSegment], None],
+    ) -> tuple[str, float]:
+        """Decode all half minutes of a window at once, and return their language.
+
+        This is a fifth faster than one by one. A half minute with a bad result is decoded again with more
+        care.
+        """
+        parts = [spoken_parts(speech, span) for span in half_minutes]
+        sounds = [joined_samples(samples, some) for some in parts]
+        ends = list(accumulate(len(sound) / SAMPLE_RATE for sound in sounds))
+        found = None
+        if not options.language and self._model.model.is_multilingual:
+            found = self._language_of(sounds[0])
+            options = replace(options, language=found[0])
+        heard, info = self._start(
+            BatchedInferencePipeline(self._model).transcribe,
+            np.concatenate(sounds),
+            options,
+            # Without its own time stamps, Whisper does not end a half minute early.
+            without_timestamps=True,
+            clip_timestamps=[{"start": a, "end": b} for a, b in pairwise([0.0, *ends])],
+            batch_size=MOST_AT_ONCE,
+        )
+        restored = restored_segments(heard, [part for some in parts for part in some])
+        options = replace(options, language=info.language)
+        for span, segment, some, sound in zip(half_minutes, restored, parts, sounds, strict=True):
+            if came_out_badly(segment, span, speech):
+                self._transcribe_span(samples, span, speech, options, take)
+            elif self._checked_hints([segment], sound, some, options)[:1] != [segment]:
+                self._transcribe_span(samples, span, speech, replace(options, prompt=""), take)
+            else:
+                for part in split_at_sentences(segment, info.language):
+                    take_segments([part], span, speech, take, until_skipped=False)
+        return found or (info.language, float(info.language_probability))
+
+    def _language_of(self, sound: Samples) -> tuple[str, float]:
+        try:
+            found = self._model.detect_language(features=self._model.feature_extractor(sound))
+        except (RuntimeError, ValueError, MemoryError) as e:
+            raise engine_failed(e) from e
+        return found[0], float(found[1])
+
+    def _transcribe_span(
+        self,
+        samples: Samples,
+        span: Span,
+        speech: Sequence[Span],
+        options: TranscribeOptions,
+        take: Callable[[SpeechSegment], None],
+    ) -> tuple[str, float]:
+        """Decode one half minute after the other, and again what Whisper skips. Return the language."""
+        found = ("", 0.0)
+        rest: Span | None = span
+        attempts = 0
+        while rest is not None and (parts := spoken_parts(speech, rest)):
+            sound = joined_samples(samples, parts)
+            if speech_ms_in(speech, rest) < LEAST_SPEECH_MS:
+                options = replace(options, prompt="")
+            heard, info = self._start(self._model.transcribe, sound, options)
+            if attempts == 0:
+                found = (info.language, float(info.language_probability))
+            # What is decoded again is in the language of what was decoded before it.
+            options = replace(options, language=info.language)
+            # The last attempt is accepted as it is. The word times of a translation do not show what it
+            # skips.
+            watch = attempts < MAX_SKIPS and not options.translate_to
+            restored: Iterable[Any] = restored_segments(heard, parts)
+            if options.prompt:
+                restored = self._checked_hints(list(restored), sound, parts, options)
+            rest = take_segments(restored, rest, speech, take, until_skipped=watch)
+            attempts += 1
+        return found
+
+    def _checked_hints(
+        self, heard: list[Any], sound: Samples, parts: Sequence[Span], options: TranscribeOptions
+    ) -> list[Any]:
+        """Return what was heard with the hints of `options`, or without them if nobody spoke the doubtful
+        words.
+
+        `sound` is made of the `parts` of a window, and the times of `heard` lie in those parts.
+        """
+        doubtful = (
+            [run for part in heard for run in doubtful_words(part, options.prompt)] if options.prompt else []
+        )
+        if not doubtful:
+            return heard
+        again, _ = self._start(self._model.transcribe, sound, replace(options, prompt=""))
+        plain = list(restored_segments(again, parts))
+        first = [plain_segment(part) for part in heard]
+        chosen = choose_hearing(first, doubtful, [plain_segment(part) for part in plain])
+        return heard if chosen is first else plain
+
+    def _start(
+        self,
+        transcribe: Callable[..., tuple[Any, Any]],
+        samples: Samples,
+        options: TranscribeOptions,
+        **more: Any,
+    ) -> tuple[Any, Any]:
+        try:
+            return transcribe(
+                samples,
+                language=options.language or None,
+                task="translate" if options.translate_to else "transcribe",
+                condition_on_previous_text=False,
+                # The prompt is not sent as initial_prompt, which without conditioning reaches only the first
+                # half minute.
+                hotwords=options.prompt or None,
+                **({} if options.temperature is None else {"temperature": options.temperature}),
+                **{"beam_size": BEAM_SIZE, "word_timestamps": True, **more},
+            )
+        except (RuntimeError, ValueError, MemoryError) as e:
+            raise engine_failed(e) from e

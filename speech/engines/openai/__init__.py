@@ -1,0 +1,1 @@
+"""The engine that sends windows to a server with OpenAI's API."""

@@ -1,0 +1,1 @@
+"""What an untrusted file says of itself. It is read before anything is decoded."""

@@ -1,0 +1,1 @@
+"""Texts in many languages: words, sentences, line breaks, scripts, corrections."""

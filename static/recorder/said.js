@@ -1,0 +1,39 @@
+// The sentences of the recorder page about a recording on its way to the server.
+
+import { clock } from "../lib/words.js";
+import { RATE } from "./sound/capture.js";
+
+export const STATE_WORDS = { idle: "Ready", recording: "Recording", paused: "Paused", sending: "Sending the rest …" };
+
+// Returns why nothing is sent at the moment, or "".
+export function whyNotSent({ state, sender, deleted }) {
+  if (sender?.state === "refused") {
+    if (deleted) return "This recording was deleted on the server, and nothing of it is left here to send. Discard it.";
+    return `${sender.why} The recording is kept in this browser.`;
+  }
+  if (sender?.state !== "waiting") return "";
+  const goesOn = state === "sending" ? "Leave this page open." : "The recording goes on.";
+  if (sender.kind === "login") return `${sender.why} Do it in another tab; then it is sent by itself. ${goesOn}`;
+  return `${sender.why} What waits is sent by itself as soon as that is possible. ${goesOn}`;
+}
+
+export function howFar({ recording, sender }) {
+  const n = recording.waiting.size;
+  if (sender.state === "waiting") return n ? `${pieces(n)} waiting to be sent` : "Waiting for the server";
+  if (sender.state === "refused") return `${pieces(n)} not sent`;
+  if (n) return `${pieces(n)} being sent`;
+  const safe = `Up to ${clock((recording.number * recording.row.chunkSamples) / RATE)} it is on the server.`;
+  const elsewhere = recording.row.base ? " It had closed the first part: the rest is a transcript of its own." : "";
+  return (recording.number ? safe : "The first piece is being filled; this browser keeps it.") + elsewhere;
+}
+
+// Returns what a person can do if the browser cannot store something. `refusal` is the browser's error.
+export function storeRemedy(refusal) {
+  const full = refusal.name === "QuotaExceededError";
+  const why = full ? "This browser has no room left" : `This browser cannot store the recording (${refusal.message})`;
+  return `${why}. What is not sent is in this tab alone: free some space, and leave the tab open until everything is sent.`;
+}
+
+function pieces(n) {
+  return n === 1 ? "1 piece" : `${n} pieces`;
+}

@@ -1,0 +1,25 @@
+"""Somebody who is logged in and looks at the pages of transcripts."""
+
+from __future__ import annotations
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from jobs_app.models import TranscriptionJob
+
+
+@pytest.fixture(autouse=True)
+def storage(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture
+def page(client, alice) -> Client:
+    client.force_login(alice)
+    return client
+
+
+def show(client: Client, job: TranscriptionJob) -> HttpResponse:
+    return client.get(reverse("job", args=[job.pk]))

@@ -1,0 +1,12 @@
+"""What is served: Django, with limits for bodies, and with what each product needs of the server."""
+
+from __future__ import annotations
+
+from sessions_app.openai.wait import answered
+from sessions_app.tus.protocol import PART_TYPE, TUS_PATH, TUS_VERSION
+from transcribe_site.bodies.handler import LimitedHandler, Parts
+
+
+def make_application() -> LimitedHandler:
+    """Return the ASGI application. `/v1` answers late, and tus reads parts while they come."""
+    return LimitedHandler(Parts(TUS_PATH, PART_TYPE, {"Tus-Resumable": TUS_VERSION}), answered)

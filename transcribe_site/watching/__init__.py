@@ -1,0 +1,1 @@
+"""Show the people who run the site its health, its queue and its tables."""

@@ -1,0 +1,116 @@
+"""Tell Prometheus how much work waits and how jobs ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.db import DatabaseError, InterfaceError
+from django.db.models import Count, F, Min, Sum
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from jobs_app.models import ChunkTranscription, JobStatus, Runner, TranscriptionJob, WorkStatus
+from jobs_app.watching.overview import provider_overview
+from rest.errors import PermissionDenied, body
+from rest.refusals import TryAgain
+from transcribe_site.watching.askers import may_see_metrics
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    if not may_see_metrics(request):
+        not_for_you = "Metrics are for this machine, and for `Authorization: Bearer METRICS_TOKEN`."
+        return JsonResponse(body(PermissionDenied(not_for_you)), status=403)
+    registry = CollectorRegistry(auto_describe=False)
+    try:
+        registry.register(JobCollector())
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    except (DatabaseError, InterfaceError):
+        return JsonResponse(body(TryAgain()), status=503)
+
+
+class JobCollector(Collector):
+    """Collect the metrics from the rows of the database, so that every process gives the same values.
+
+    This takes four queries, and two more if there are speech servers.
+    """
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        rows = TranscriptionJob.objects.order_by().values("status")
+        by_status = {
+            row["status"]: row
+            for row in rows.annotate(
+                n=Count("pk"), audio_ms=Sum("sound__duration_ms"), oldest=Min("created_at")
+            )
+        }
+        jobs = GaugeMetricFamily("transcribe_jobs", "Jobs in the history, by status", labels=["status"])
+        for status in JobStatus.values:
+            jobs.add_metric([status], by_status.get(status, {"n": 0})["n"])
+        yield jobs
+
+        failures = GaugeMetricFamily(
+            "transcribe_failed_jobs", "Failed jobs in the history, by error code", labels=["code"]
+        )
+        failed = TranscriptionJob.objects.filter(status=JobStatus.FAILED).order_by().values_list("error_code")
+        for code, n in failed.annotate(n=Count("pk")):
+            failures.add_metric([code], n)
+        yield failures
+
+        waiting = by_status.get(JobStatus.PENDING)
+        n_waiting, waiting_ms, oldest = (
+            (waiting["n"], waiting["audio_ms"], waiting["oldest"]) if waiting else (0, None, None)
+        )
+        windows = ChunkTranscription.objects.filter(
+            status=WorkStatus.WAITING, job__status=JobStatus.PROCESSING
+        ).aggregate(ms=Sum(F("end_ms") - F("start_ms")))
+        yield gauge("transcribe_queue_jobs", "Jobs that no worker has taken yet", n_waiting)
+        yield gauge(
+            "transcribe_queue_audio_seconds",
+            "Audio that no worker has taken yet, of waiting jobs and of those under way",
+            ((waiting_ms or 0) + (windows["ms"] or 0)) / 1000,
+        )
+        yield gauge(
+            "transcribe_queue_oldest_seconds",
+            "How long the oldest job that no worker has taken has been waiting",
+            (timezone.now() - oldest).total_seconds() if oldest else 0,
+        )
+        yield gauge(
+            "transcribe_workers",
+            "Workers that lately showed that they take work",
+            Runner.objects.alive_workers(),
+        )
+        yield from provider_metrics()
+
+
+def provider_metrics() -> Iterator[Metric]:
+    """Return values for each speech server of the settings. If there is no server, this takes no query."""
+    paused = GaugeMetricFamily(
+        "transcribe_provider_paused", "1 while a speech server is not asked", labels=["provider"]
+    )
+    running = GaugeMetricFamily(
+        "transcribe_provider_running_requests",
+        "Windows that a speech server is being asked about",
+        labels=["provider"],
+    )
+    sent = CounterMetricFamily(
+        "transcribe_provider_requests", "Requests sent to a speech server so far", labels=["provider"]
+    )
+    for one in provider_overview():
+        name = one.provider.name
+        paused.add_metric([name], one.is_paused)
+        running.add_metric([name], one.running)
+        sent.add_metric([name], one.state.requests if one.state else 0)
+    yield from (paused, running, sent)
+
+
+def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)
