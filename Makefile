@@ -28,6 +28,12 @@ COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hash
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
 	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live
 
+# Where CI=true, the few tests that failed beside others are run once more, and named.
+define tests
+rm -f .pytest_cache/v/cache/lastfailed; $(1) $(PYTEST) $(ARGS) || { \
+	[ "$$CI" = true ] && $(PYTHON) .ci/again.py && $(1) $(PYTHON) -m pytest --last-failed; }
+endef
+
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.* ## ' $(MAKEFILE_LIST) | awk -F ':.* ## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 
@@ -45,10 +51,10 @@ setup-peers: $(PEERS:%=.peers/%/.installed) ## Install the two servers of others
 
 test: setup-dev ## The whole suite, on SQLite and on PostgreSQL (ARGS= goes to pytest)
 	@echo "== Tests on SQLite: all of them"
-	@$(PYTEST) $(ARGS)
+	@$(call tests,)
 	@if why=$$($(PYTHON) -m tests.services postgres 2>&1); then \
 		echo "== Tests on PostgreSQL: those that use the database"; \
-		TEST_DATABASE=postgres $(PYTEST) $(ARGS); \
+		$(call tests,TEST_DATABASE=postgres); \
 	elif [ "$$CI" = true ]; then \
 		echo "$$why; CI=true makes that a failure"; exit 1; \
 	fi

@@ -202,6 +202,27 @@ UPLOAD_EXPIRES_S = env.number("UPLOAD_EXPIRES_HOURS", 24, at_least=1) * 3600
 # The limit for one person.
 TUS_MAX_UNFINISHED = env.number("TUS_MAX_UNFINISHED", 20, at_least=1)
 
+# --- Live words ----------------------------------------------------------------------------------
+
+# Processes on each machine that hear recordings while they are spoken. 0: none, so there are no live words.
+LIVE_HOSTS = env.number("LIVE_HOSTS", os.cpu_count() or 1, at_most=1000)
+# One host listens to at most this many recordings.
+LIVE_SESSIONS = env.number("LIVE_SESSIONS", 10, at_least=1)
+# A host takes no more recordings while final texts take this many percent of its time.
+LIVE_FINALS_PERCENT = env.number("LIVE_FINALS_PERCENT", 70, at_least=1, at_most=100)
+# If a host does not renew its lease for this long, another host goes on with its recordings.
+LIVE_LEASE_S = env.number("LIVE_LEASE_S", 10, at_least=3)
+# If no audio comes for this long, a recording is no longer heard live, until more comes.
+LIVE_IDLE_S = env.number("LIVE_IDLE_S", 60, at_least=1)
+# Final texts become segments when there are this many of them, or after this time.
+LIVE_BATCH_FINALS = env.number("LIVE_BATCH_FINALS", 5, at_least=1)
+LIVE_BATCH_S = env.number("LIVE_BATCH_S", 10, at_least=1)
+# A recording that was heard live is heard once more in long windows, unless its person does not want that.
+LIVE_REFINE = env.boolean("LIVE_REFINE", default=True)
+# One web process holds at most this many sockets, and one person at most so many.
+LIVE_SOCKETS = env.number("LIVE_SOCKETS", 500, at_least=1)
+LIVE_SOCKETS_PER_USER = env.number("LIVE_SOCKETS_PER_USER", 8, at_least=1)
+
 # --- Connections ---------------------------------------------------------------------------------
 
 # One web process works on at most this many requests at once. Each needs a connection to the database.

@@ -10,6 +10,7 @@ from jobs_app.models.jobs import (
     TranscriptionJob,
     TranscriptionJobQuerySet,
 )
+from jobs_app.models.live import LIVE_HOST_SILENT_AFTER, LiveHost, LiveText
 from jobs_app.models.loose import LooseFile
 from jobs_app.models.options import JobPriority
 from jobs_app.models.providers import ProviderState
@@ -31,6 +32,7 @@ from jobs_app.models.work import (
 __all__ = [
     "JOB_ACTIVE",
     "JOB_ENDED",
+    "LIVE_HOST_SILENT_AFTER",
     "LONGEST_SEARCH",
     "RUNNER_SILENT_AFTER",
     "UNKNOWN_LEFT_MS",
@@ -42,6 +44,8 @@ __all__ = [
     "JobStatus",
     "JobStep",
     "LeasedWork",
+    "LiveHost",
+    "LiveText",
     "LongOptions",
     "LooseFile",
     "PlacedChunk",

@@ -87,6 +87,7 @@ class StepKind(models.TextChoices):
     FINISH = "finish"
     JOIN = "join"
     CORRECT = "correct"
+    LIVE = "live"
 
 
 class JobStep(LeasedWork):
@@ -95,7 +96,8 @@ class JobStep(LeasedWork):
     PREPARE decodes the audio and plans windows; while a session is being recorded, again for each piece of
     it. FINISH joins the texts of the windows. After the job has ended, CORRECT applies its owner's
     corrections anew. JOIN makes one file of the sound of a recording in pieces, for listening. It belongs to
-    the sound and to no job, so that it neither delays a job nor ends with it.
+    the sound and to no job, so that it neither delays a job nor ends with it. LIVE hears a recording while it
+    is spoken; live hosts do it, and no worker.
     """
 
     job = models.ForeignKey(

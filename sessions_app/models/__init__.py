@@ -1,6 +1,7 @@
 """Recordings, the audio they are made of, and the edits of transcripts."""
 
 from sessions_app.models.edits import Edit, EditKind
+from sessions_app.models.live import LivePiece, LiveSender
 from sessions_app.models.recordings import (
     SAMPLES_PER_MS,
     AudioChunk,
@@ -19,6 +20,8 @@ __all__ = [
     "Edit",
     "EditKind",
     "IdempotencyKey",
+    "LivePiece",
+    "LiveSender",
     "RecordingSession",
     "RecordingSessionQuerySet",
     "ResumableUpload",

@@ -26,6 +26,8 @@ FIRST: set[Key] = {
 }
 # Migrations that may take something away, because no code has used it since the release that is named here.
 UNUSED_SINCE: Mapping[Key, str] = {}
+# Constraints that come back wider than they were, so that whatever held before holds still.
+WIDENED: Mapping[Key, set[str]] = {("jobs_app", "0003_live"): {"jobstep_kind_known"}}
 
 HARMLESS = (
     migrations.CreateModel,
@@ -70,7 +72,10 @@ def faults_of(migration: migrations.Migration, state: ProjectState) -> Iterator[
         if isinstance(operation, migrations.CreateModel)
     }
     for operation in migration.operations:
-        if getattr(operation, "model_name_lower", None) not in new:
+        widened = isinstance(
+            operation, migrations.AddConstraint
+        ) and operation.constraint.name in WIDENED.get((migration.app_label, migration.name), ())
+        if getattr(operation, "model_name_lower", None) not in new and not widened:
             yield from faults_in(operation, state, migration.app_label)
         operation.state_forwards(migration.app_label, state)
 
