@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.acceptance import test_browser_pages as pages
-from tests.acceptance.recorder.scripted import FAKE_SOCKET, stop_clock
+from tests.acceptance.recorder.live.scripted import FAKE_SOCKET, stop_clock
 
 pytestmark = pages.pytestmark
 
