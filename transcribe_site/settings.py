@@ -195,6 +195,9 @@ MAX_OPEN_RECORDINGS = env.number("MAX_OPEN_RECORDINGS", 50, at_least=1)
 ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
 # The recorder page sends chunks of this length.
 RECORDER_CHUNK_S = 30
+# What comes by a socket becomes chunks of these lengths; the last one is that of all further chunks. They are
+# short at first, so that the first text comes early.
+RECORDER_CUTS_S = (5, 5, 10, 20, 30)
 # Files that an interrupted upload left behind are removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
 # A resumable upload is removed if no more parts of it come for this long.
