@@ -11,8 +11,9 @@ from rest.errors import body
 from rest.refusals import Refusal
 from sessions_app.live import threads
 from sessions_app.live.hub import COUNTS, Hub
-from sessions_app.live.socket import Receive, Send, Socket
+from sessions_app.live.socket import Receive, Socket
 from sessions_app.live.storing import Store
+from sessions_app.live.telling import Send
 from sessions_app.live.visitors import admit
 
 REFUSED_BY_HTTP = "websocket.http.response"

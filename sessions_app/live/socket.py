@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 import uuid
@@ -31,23 +30,18 @@ from sessions_app.live.protocol import (
     Start,
     Stop,
     Watch,
-    close_code,
-    error,
     message_of,
 )
 from sessions_app.live.sending import Sender
 from sessions_app.live.storing import Store
-from sessions_app.live.telling import Message, Told
+from sessions_app.live.telling import Line, Message, Send, Told
 from sessions_app.live.visitors import Visitor
 
 logger = logging.getLogger(__name__)
 
-# ASGI defines these.
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+"""ASGI defines this."""
 
-SEND_S = 10
-"""A client that takes nothing for so long does not read."""
 LAST_STORE_S = 5
 """After a client has left, what came last is stored within this time, or not at all; the client has it."""
 
@@ -71,7 +65,7 @@ class Socket:
         self.job_id: uuid.UUID | None = None
         self.job: JobNow | None = None
         self._receive = receive
-        self._send = send
+        self._line = Line(send)
         self._told: Told | None = None
         self._sender: Sender | None = None
         self._stopped = False
@@ -91,7 +85,7 @@ class Socket:
 
     async def serve(self) -> None:
         """Serve the client until it leaves or is closed."""
-        await self._send({"type": "websocket.accept"})
+        await self._line.open()
         try:
             self._hub.enter(self)
         except Refusal as refused:
@@ -249,29 +243,22 @@ class Socket:
         except Exception as problem:  # noqa: BLE001  the same
             self.end(self._refusal_of(problem))
             with suppress(NotRead, OSError):
-                await self._end()
+                await self._line.end(self._ending or Unexpected())
 
     async def _tell(self) -> bool:
         """Tell what is new. Return whether that was the last."""
         while self._out:
-            await self._say(self._out.popleft())
+            await self._line.say(self._out.popleft())
         if self._saved is not None:
             saved, self._saved = self._saved, None
-            await self._say(saved)
+            await self._line.say(saved)
         if self._ending is not None:
-            await self._end()
+            await self._line.end(self._ending)
             return True
         job = self.job
         if job is not None and self._told is not None:
-            await self._told.tell(job, self._say)
+            await self._told.tell(job, self._line.say)
         return await self._is_done(job)
-
-    async def _end(self) -> None:
-        """Say why the socket ends, and close it."""
-        assert self._ending is not None  # noqa: S101  the callers have set it
-        if not isinstance(self._ending, NotRead):
-            await self._say(error(self._ending))
-        await self._close(close_code(self._ending))
 
     async def _is_done(self, job: JobNow | None) -> bool:
         """If nothing more will come, say so."""
@@ -280,24 +267,11 @@ class Socket:
         else:
             done = self._stopped and self.job_id is None
         if done:
-            await self._say(
+            await self._line.say(
                 {"type": "done", "job": str(job.id) if job else None, "status": job and job.status}
             )
-            await self._close(CLOSE_NORMAL)
+            await self._line.close(CLOSE_NORMAL)
         return done
-
-    async def _say(self, message: Message) -> None:
-        await self._deliver({"type": "websocket.send", "text": json.dumps(message, ensure_ascii=False)})
-
-    async def _close(self, code: int) -> None:
-        await self._deliver({"type": "websocket.close", "code": code})
-
-    async def _deliver(self, event: Mapping[str, Any]) -> None:
-        try:
-            async with asyncio.timeout(SEND_S):
-                await self._send(event)
-        except TimeoutError:
-            raise NotRead from None
 
     def _log_end(self, sender: Sender) -> None:
         logger.info(

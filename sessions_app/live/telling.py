@@ -1,18 +1,59 @@
-"""What one socket is told of a job: its progress, its segments, and that it has ended."""
+"""What one socket is told: of a job its progress, its segments and its end; and why the socket ends."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
+from rest.refusals import Refusal
 from sessions_app.live import threads
 from sessions_app.live.looking import ROWS_AT_ONCE, JobNow, LiveNow, segments_between
+from sessions_app.live.protocol import NotRead, close_code, error
 
 LAG_CHANGES_MS = 1000
 
+SEND_S = 10
+"""A client that takes nothing for so long does not read."""
+
 Message = dict[str, object]
 Say = Callable[[Message], Awaitable[None]]
+# ASGI defines this.
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class Line:
+    """The way to one client.
+
+    Everything here raises NotRead if the client does not read, and OSError if it has left.
+    """
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+
+    async def open(self) -> None:
+        await self._deliver({"type": "websocket.accept"})
+
+    async def say(self, message: Message) -> None:
+        await self._deliver({"type": "websocket.send", "text": json.dumps(message, ensure_ascii=False)})
+
+    async def end(self, refusal: Refusal) -> None:
+        """Say why the socket ends, and close it."""
+        if not isinstance(refusal, NotRead):
+            await self.say(error(refusal))
+        await self.close(close_code(refusal))
+
+    async def close(self, code: int) -> None:
+        await self._deliver({"type": "websocket.close", "code": code})
+
+    async def _deliver(self, event: Mapping[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._send(event)
+        except TimeoutError:
+            raise NotRead from None
 
 
 class Told:
