@@ -7,6 +7,7 @@ them brings it.
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
 
 from django.conf import settings
@@ -16,12 +17,13 @@ from django.db.models.functions import Now
 from jobs_app.lifecycle.starting import audio_arrived
 from rest.disk import check_disk, refuse_when_full
 from sessions_app.arrival.chunks import keep_chunk, missing_below
-from sessions_app.arrival.pieces import pcm_of, reach_of, wav_of
+from sessions_app.arrival.pieces import reach_of, wav_of
 from sessions_app.arrival.refusals import ChunkConflict, ChunksMissing, SessionFinished, SessionGone
 from sessions_app.arrival.upload_handler import PART_PREFIX, HashedUpload
-from sessions_app.models import RecordingSession
-from sessions_app.models.recordings import SAMPLES_PER_MS
-from speech.types import SAMPLE_RATE, MediaInfo
+from sessions_app.models import LivePiece, RecordingSession
+from speech.types import SAMPLE_RATE, MediaInfo, samples_to_ms
+
+logger = logging.getLogger(__name__)
 
 
 def compose(session: RecordingSession, *, rest: bool = False) -> int:
@@ -36,14 +38,14 @@ def compose(session: RecordingSession, *, rest: bool = False) -> int:
     made = 0
     while True:
         reach = reach_of(session.pk)
-        start = reach.saved_ms * SAMPLES_PER_MS
-        end = min(reach.end, reach.next_cut)
+        start, end = reach.saved, min(reach.end, reach.next_cut)
         if end < reach.next_cut and not (rest and end > start):
-            return made
-        wav = wav_of(pcm_of(session, start, end))
-        # Rounded up, so that nothing of the pieces is left over.
-        info = MediaInfo("wav", "pcm_s16le", 1, 0, SAMPLE_RATE, 1, -(-(end - start) // SAMPLES_PER_MS))
-        number = len(reach.ends_ms)
+            if not rest or not _bring_in(session, start):
+                return made
+            continue
+        wav = wav_of(LivePiece.objects.of(session.pk).sound_from(start, end - start))
+        info = MediaInfo("wav", "pcm_s16le", 1, 0, SAMPLE_RATE, 1, samples_to_ms(end - start))
+        number = len(reach.ends)
         try:
             with _upload_of(wav, f"{number}.wav") as upload:
                 _, is_new = keep_chunk(session, upload, info, number=number)
@@ -51,6 +53,21 @@ def compose(session: RecordingSession, *, rest: bool = False) -> int:
         except ChunkConflict:
             # The same chunk has just come by a POST. What is left of the pieces is looked at anew.
             continue
+
+
+def _bring_in(session: RecordingSession, end: int) -> bool:
+    """Move the first piece to `end`, where the chunks end. Return whether there is one.
+
+    Pieces are stored without a hole. But if rows were removed by hand, no piece may keep a recording from
+    being finished, and none may be lost.
+    """
+    piece = session.live_pieces.order_by("first_sample").first()
+    if piece is None:
+        return False
+    if piece.first_sample > end:
+        logger.error("%s: sound is missing before sample %s", session.pk, piece.first_sample)
+        session.live_pieces.filter(pk=piece.pk).update(first_sample=end)
+    return True
 
 
 def _upload_of(content: bytes, name: str) -> HashedUpload:
@@ -97,7 +114,7 @@ def _finished(session: RecordingSession, chunks: int | None) -> bool:
     if chunks is not None:
         numbers = set(locked.chunks.values_list("number", flat=True))
         if in_pieces:
-            numbers.add(len(reach_of(locked.pk).ends_ms))
+            numbers.add(len(reach_of(locked.pk).ends))
         if missing := missing_below(chunks, numbers):
             raise ChunksMissing(missing)
     if not in_pieces:

@@ -10,17 +10,15 @@ import io
 import itertools
 import uuid
 import wave
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db.models.functions import Length
 
 from sessions_app.models import AudioChunk, LivePiece, RecordingSession
-from sessions_app.models.recordings import SAMPLES_PER_MS
-from speech.types import SAMPLE_RATE
+from sessions_app.models.live import SAMPLE_BYTES
+from speech.types import SAMPLE_RATE, ms_to_samples, samples_to_ms
 
-SAMPLE_BYTES = 2
 CUTS_AHEAD = 5
 """A client is told so many cuts that are still to come."""
 
@@ -35,51 +33,57 @@ def chunk_ms(number: int) -> int:
 class Reach:
     """How far a recording has come without a hole.
 
-    `ends_ms` has the end of each chunk from number 0 on, up to the first that is missing. `end` is where the
+    `ends` has the end of each chunk from number 0 on, up to the first that is missing. `end` is where the
     pieces after them end. `n_chunks` counts all chunks, those after a missing one too.
     """
 
-    ends_ms: tuple[int, ...]
+    ends: tuple[int, ...]
     end: int
     n_chunks: int
 
     @property
-    def saved_ms(self) -> int:
+    def saved(self) -> int:
         """Where the last of these chunks ends."""
-        return self.ends_ms[-1] if self.ends_ms else 0
+        return self.ends[-1] if self.ends else 0
+
+    @property
+    def saved_ms(self) -> int:
+        return samples_to_ms(self.saved)
 
     @property
     def received_ms(self) -> int:
-        return self.end // SAMPLES_PER_MS
+        return samples_to_ms(self.end)
 
     @property
     def next_cut(self) -> int:
-        """Where the chunk ends that the pieces fill, in samples."""
-        return (self.saved_ms + chunk_ms(len(self.ends_ms))) * SAMPLES_PER_MS
+        """Where the chunk ends that the pieces fill."""
+        return self.saved + ms_to_samples(chunk_ms(len(self.ends)))
 
     def cuts_ms(self) -> list[int]:
         """Return where chunks end: those that are here, and the next ones."""
-        n = len(self.ends_ms)
+        n = len(self.ends)
         ahead = itertools.accumulate(map(chunk_ms, range(n, n + CUTS_AHEAD)), initial=self.saved_ms)
-        return [*self.ends_ms, *itertools.islice(ahead, 1, None)]
+        return [*map(samples_to_ms, self.ends), *itertools.islice(ahead, 1, None)]
 
 
 def reach_of(session_id: uuid.UUID) -> Reach:
     """Return how far a recording has come. This takes two queries."""
-    chunks = AudioChunk.objects.filter(session=session_id).order_by("number")
-    lengths = list(chunks.values_list("number", "duration_ms", "claimed_ms"))
-    ends_ms: list[int] = []
-    for number, header_ms, claimed_ms in lengths:
-        if number != len(ends_ms):
+    columns = ("number", "container", "size_bytes", "duration_ms", "claimed_ms")
+    chunks = list(AudioChunk.objects.filter(session=session_id).order_by("number").only(*columns))
+    ends: list[int] = []
+    end = 0
+    for chunk in chunks:
+        if chunk.number != len(ends):
             break
-        ends_ms.append((ends_ms[-1] if ends_ms else 0) + (header_ms or claimed_ms or 0))
-    end = (ends_ms[-1] if ends_ms else 0) * SAMPLES_PER_MS
-    pieces = LivePiece.objects.filter(session=session_id).order_by("first_sample")
+        told = chunk.told_samples
+        end += ms_to_samples(chunk.claimed_ms or 0) if told is None else told
+        ends.append(end)
+    pieces = LivePiece.objects.of(session_id).order_by("first_sample")
     for first, size in pieces.values_list("first_sample", Length("pcm")):
         if first > end:
             break
         end = max(end, first + size // SAMPLE_BYTES)
-    return Reach(tuple(ends_ms), end, len(lengths))
+    return Reach(tuple(ends), end, len(chunks))
 
 
 def cover(session: RecordingSession) -> None:
@@ -90,27 +94,12 @@ def cover(session: RecordingSession) -> None:
     pieces = session.live_pieces.order_by("first_sample")
     if not pieces.exists():
         return
-    saved = reach_of(session.pk).saved_ms * SAMPLES_PER_MS
+    saved = reach_of(session.pk).saved
     for piece in pieces.filter(first_sample__lt=saved):
         rest = bytes(piece.pcm)[(saved - piece.first_sample) * SAMPLE_BYTES :]
         piece.delete()
         if rest:
             LivePiece.objects.create(session=session, first_sample=saved, pcm=rest)
-
-
-def pcm_of(session: RecordingSession, start: int, end: int) -> bytes:
-    """Return the samples of the pieces in `[start, end)`."""
-
-    def parts() -> Iterator[bytes]:
-        at = start
-        pieces = session.live_pieces.filter(first_sample__lt=end).order_by("first_sample")
-        for piece in pieces.iterator():
-            skipped = max(at - piece.first_sample, 0) * SAMPLE_BYTES
-            part = bytes(piece.pcm)[skipped : (end - piece.first_sample) * SAMPLE_BYTES]
-            at = max(at, piece.first_sample) + len(part) // SAMPLE_BYTES
-            yield part
-
-    return b"".join(parts())
 
 
 def wav_of(pcm: bytes) -> bytes:

@@ -11,15 +11,15 @@ from django.conf import settings
 from jobs_app.api.errors import RefusedBySpeech
 from rest.disk import StorageFull, is_full
 from rest.refusals import TryAgain
-from sessions_app.arrival.pieces import SAMPLE_BYTES, Reach, reach_of
+from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import storing, threads
 from sessions_app.live.protocol import MAX_FRAME_BYTES, BadFrame, Start, TakenOver, TooFast
 from sessions_app.live.storing import Outcome, Piece, Store
-from sessions_app.models import SAMPLES_PER_MS
+from sessions_app.models.live import SAMPLE_BYTES
 from speech.errors import AudioTooLong
 from speech.sound.resampling import Resampling
-from speech.types import SAMPLE_RATE
+from speech.types import SAMPLE_RATE, ms_to_samples, samples_to_ms
 
 PIECE_S = 0.5
 AHEAD_S = 30
@@ -55,7 +55,7 @@ class Sender:
 
     @property
     def received_ms(self) -> int:
-        return self.end // SAMPLES_PER_MS
+        return samples_to_ms(self.end)
 
     @property
     def flush_at(self) -> float:
@@ -71,7 +71,7 @@ class Sender:
         self.reach = await threads.run(lambda: storing.begin_sending(self.session_id, self.id))
         self.end = self.reach.end
         # The client sends from the last whole millisecond.
-        self._skip = (self.end - self.reach.received_ms * SAMPLES_PER_MS) * SAMPLE_BYTES
+        self._skip = (self.end - ms_to_samples(self.received_ms)) * SAMPLE_BYTES
         self._began = time.monotonic()
 
     async def add(self, frame: bytes) -> bool:

@@ -14,9 +14,10 @@ from typing import Any
 from django.conf import settings
 
 from jobs_app.api.errors import refusal_of
+from jobs_app.lifecycle.live import LiveUnavailable, open_live
 from rest.refusals import Refusal
 from sessions_app.arrival.pieces import reach_of
-from sessions_app.arrival.refusals import SessionFinished
+from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import looking, threads
 from sessions_app.live.hub import COUNTS, Hub
 from sessions_app.live.looking import JobNow
@@ -30,12 +31,14 @@ from sessions_app.live.protocol import (
     Start,
     Stop,
     Watch,
+    error,
     message_of,
 )
 from sessions_app.live.sending import Sender
 from sessions_app.live.storing import Store
 from sessions_app.live.telling import Line, Message, Send, Told
 from sessions_app.live.visitors import Visitor
+from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ class Socket:
         self._told: Told | None = None
         self._sender: Sender | None = None
         self._stopped = False
-        self._life_at = time.monotonic()
+        self._life_at = self._frame_at = time.monotonic()
         self._out: deque[Message] = deque()
         self._saved: Message | None = None
         self._ending: Refusal | None = None
@@ -176,6 +179,10 @@ class Socket:
             raise SessionFinished
         if self._sender is None:
             raise BadFrame
+        if time.monotonic() - self._frame_at > settings.LIVE_IDLE_S / 2:
+            # After a pause, live hosts may no longer hear this recording.
+            await self._open_live()
+        self._frame_at = time.monotonic()
         if await self._sender.add(frame):
             self._say_saved(self._sender)
 
@@ -214,6 +221,18 @@ class Socket:
             }
         )
         await self._tell_from(start.seen)
+        await self._open_live()
+
+    async def _open_live(self) -> None:
+        """Have the recording heard live. If that cannot be, it is stored all the same."""
+        self._frame_at = time.monotonic()
+        try:
+            await threads.run(lambda: open_live(RecordingSession.objects.get(pk=self.session_id)))
+        except RecordingSession.DoesNotExist:
+            raise SessionGone from None
+        except LiveUnavailable as unavailable:
+            self._out.append(error(unavailable))
+            self._wake.set()
 
     async def _tell_from(self, seen: int) -> None:
         self._told = Told(seen)
@@ -222,11 +241,8 @@ class Socket:
         self._hub.look()
 
     def _say_saved(self, sender: Sender) -> None:
-        self._saved = {
-            "type": "saved",
-            "received_ms": sender.received_ms,
-            "saved_ms": sender.reach.saved_ms,
-        }
+        saved_ms = sender.reach.saved_ms
+        self._saved = {"type": "saved", "received_ms": sender.received_ms, "saved_ms": saved_ms}
         self._wake.set()
 
     # --- What the client is told -------------------------------------------------------------------
