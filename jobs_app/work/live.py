@@ -108,7 +108,7 @@ class Hearing:
             return
         if arrival != self._arrival or (self._more and now >= self._look_again_at):
             self._more = True
-            self._feed(now)
+            self._feed(arrival, now)
             # It is noted after the audio was read, so that an error of the database loses nothing.
             self._arrival = arrival
         idle = now - self._came_at > settings.LIVE_IDLE_S
@@ -117,14 +117,17 @@ class Hearing:
             self._ending_with = arrival
             self._note_due(now)
 
-    def _feed(self, now: float) -> None:
+    def _feed(self, arrival: Arrival, now: float) -> None:
         sound = self.session.plain_sound_from(self._fed, MOST_AT_ONCE)
         if sound is None:
             samples = self._placed()
             self._more, self._look_again_at = True, now if len(samples) else now + PLACED_EVERY_S
         else:
             samples = np.frombuffer(sound, dtype="<i2").astype(np.float32) / FULL_SCALE
-            self._more, self._look_again_at = len(samples) == MOST_AT_ONCE, now
+            # One chunk is read at once, and others may follow it. Behind the newest piece nothing does.
+            newest = arrival.newest_sample
+            self._more = len(samples) > 0 and (newest is None or self._fed + len(samples) <= newest)
+            self._look_again_at = now
         if not len(samples):
             return
         self.listening.feed(samples)

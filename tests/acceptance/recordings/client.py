@@ -41,6 +41,8 @@ class WebProcess:
                 [
                     *(sys.executable, "-m", "uvicorn", "transcribe_site.asgi:application"),
                     *("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"),
+                    *("--ws", "websockets-sansio", "--ws-max-size", "65536"),
+                    *("--ws-per-message-deflate", "false"),
                 ],
                 cwd=ROOT,
                 env=self.environment,
@@ -62,6 +64,11 @@ class WebProcess:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
