@@ -14,7 +14,15 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jobs_app.models import ChunkTranscription, JobStatus, Runner, TranscriptionJob, WorkStatus
+from jobs_app.models import (
+    JOB_ACTIVE,
+    ChunkTranscription,
+    JobKind,
+    JobStatus,
+    Runner,
+    TranscriptionJob,
+    WorkStatus,
+)
 from jobs_app.watching.overview import provider_overview
 from rest.errors import PermissionDenied, body
 from rest.refusals import TryAgain
@@ -45,14 +53,14 @@ class JobCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        rows = TranscriptionJob.objects.order_by().values("status")
-        by_status = {
-            row["status"]: row
-            for row in rows.annotate(
-                n=Count("pk"), audio_ms=Sum("sound__duration_ms"), oldest=Min("created_at")
-            )
-        }
-        jobs = GaugeMetricFamily("transcribe_jobs", "Jobs in the history, by status", labels=["status"])
+        rows = TranscriptionJob.objects.order_by().values("kind", "status")
+        found = list(
+            rows.annotate(n=Count("pk"), audio_ms=Sum("sound__duration_ms"), oldest=Min("created_at"))
+        )
+        by_status = {row["status"]: row for row in found if row["kind"] == JobKind.RUN}
+        jobs = GaugeMetricFamily(
+            "transcribe_jobs", "Jobs in the history, by status, without second hearings", labels=["status"]
+        )
         for status in JobStatus.values:
             jobs.add_metric([status], by_status.get(status, {"n": 0})["n"])
         yield jobs
@@ -70,7 +78,7 @@ class JobCollector(Collector):
             (waiting["n"], waiting["audio_ms"], waiting["oldest"]) if waiting else (0, None, None)
         )
         windows = ChunkTranscription.objects.filter(
-            status=WorkStatus.WAITING, job__status=JobStatus.PROCESSING
+            status=WorkStatus.WAITING, job__status=JobStatus.PROCESSING, job__kind=JobKind.RUN
         ).aggregate(ms=Sum(F("end_ms") - F("start_ms")))
         yield gauge("transcribe_queue_jobs", "Jobs that no worker has taken yet", n_waiting)
         yield gauge(
@@ -82,6 +90,11 @@ class JobCollector(Collector):
             "transcribe_queue_oldest_seconds",
             "How long the oldest job that no worker has taken has been waiting",
             (timezone.now() - oldest).total_seconds() if oldest else 0,
+        )
+        yield gauge(
+            "transcribe_refinements",
+            "Recordings that wait for their second hearing, or are being heard for the second time",
+            sum(row["n"] for row in found if row["kind"] == JobKind.REFINE and row["status"] in JOB_ACTIVE),
         )
         yield gauge(
             "transcribe_workers",

@@ -47,6 +47,7 @@ def posted(**changes: str) -> dict[str, str]:
         "new-priority": "normal",
         "new-audio_track": "auto",
         "new-prompt": "",
+        "new-refine": "true",
     }
     return as_shown | changes
 
