@@ -7,14 +7,20 @@ import logging
 from django.db.models.functions import Now
 
 from jobs_app.leases.held import WORK_MODELS
-from jobs_app.models import WORK_OPEN, JobStage, JobStatus, TranscriptionJob, WorkStatus
+from jobs_app.lifecycle.finals import write_batch
+from jobs_app.models import WORK_OPEN, JobStage, JobStatus, LiveText, TranscriptionJob, WorkStatus
 from jobs_app.recordings import Recording
 
 logger = logging.getLogger(__name__)
 
 
 def end_job(job: TranscriptionJob, status: JobStatus, **columns: object) -> None:
-    """Make the last change of a job's run. The caller holds the lock on `job`."""
+    """Make the last change of a job's run. The caller holds the lock on `job`.
+
+    What was heard live stays, however the job ends.
+    """
+    write_batch(job)
+    LiveText.objects.filter(job=job).delete()
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=status, stage=JobStage.ENDED, ended_at=Now(), **columns
     )

@@ -120,7 +120,9 @@ def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
         failed = job.windows.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
         end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
-    elif list(job.steps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+    elif list(job.steps.exclude(kind=StepKind.LIVE).values_list("kind", "status")) == [
+        (StepKind.PREPARE, WorkStatus.DONE)
+    ]:
         add_step(job, StepKind.FINISH, owner_id=owner_id)
         queue.wake_on_commit()
 
@@ -131,6 +133,7 @@ def finish_job(step: JobStep) -> bool:
 
     Return False if the step no longer belongs to this run.
     """
+    assert step.job_id is not None  # noqa: S101  finishing is of a job
     found = TranscriptionJob.objects.select_related("session").filter(pk=step.job_id).first()
     # The session is locked before the job, in the same order as when the session is deleted.
     session = None if found is None else found.session.lock()

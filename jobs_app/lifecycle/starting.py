@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from people_app.models import User
 
 
+STAGES = {StepKind.PREPARE: JobStage.PREPARING, StepKind.LIVE: JobStage.TRANSCRIBING}
+"""The stage of a job that one of these steps begins."""
+
+
 class AlreadyTranscribing(Refusal):
     """The session has a job that has not ended."""
 
@@ -94,14 +98,11 @@ def start_job(
 
 
 def to_be_refined(job: TranscriptionJob) -> bool:
-    """Whether a job that completes is followed by a refinement, because its text was heard live."""
-    return (
-        settings.LIVE_REFINE
-        and job.kind == JobKind.RUN
-        and job.short_options.refine
-        and job.steps.filter(kind=StepKind.LIVE).exists()
-        and job.segments.exists()
-    )
+    """Whether a job that completes is followed by a refinement, because some of its text was heard live."""
+    # No worker has begun such a window, or a silent one.
+    heard_live = job.windows.filter(status=WorkStatus.DONE, started_at=None, speech_ms__gt=0)
+    wanted = settings.LIVE_REFINE and job.kind == JobKind.RUN and job.short_options.refine
+    return wanted and heard_live.exists()
 
 
 def start_refinement(session: Recording, job: TranscriptionJob) -> None:
@@ -177,7 +178,7 @@ def note_start(work: LeasedWork) -> None:
     if isinstance(work, JobStep):
         if work.kind == StepKind.CORRECT:
             return
-        stage = JobStage.PREPARING if work.kind == StepKind.PREPARE else JobStage.FINISHING
+        stage = STAGES.get(StepKind(work.kind), JobStage.FINISHING)
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=JobStatus.PROCESSING, stage=stage, started_at=Coalesce(F("started_at"), Now())
     )

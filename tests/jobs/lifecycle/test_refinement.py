@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from threading import Event
 
 import pytest
 from django.db import transaction
+from django.db.models.functions import Now
 
 from jobs_app.engines.resolving import resolve_options
 from jobs_app.leases import claims
@@ -15,6 +17,7 @@ from jobs_app.lifecycle import failing, finishing
 from jobs_app.lifecycle.choices import cancel_job, delete_job, retry_job
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.finishing import finish_job, finish_window
+from jobs_app.lifecycle.live import UNHEARD_AFTER, hand_over_unheard
 from jobs_app.lifecycle.starting import AlreadyTranscribing, start_job
 from jobs_app.models import (
     ChunkTranscription,
@@ -27,17 +30,21 @@ from jobs_app.models import (
     WorkStatus,
 )
 from jobs_app.watching.overview import overview
+from jobs_app.work import timeline
 from rest.refusals import WrongState
 from sessions_app.arrival.intake import delete_session
 from sessions_app.models import Edit, RecordingSession
 from speech.errors import EngineFailed, NoAudio
 from speech.types import SpeechSegment, Transcription
 from tests.jobs.conftest import prepare, take, windows_of
+from tests.jobs.speaking import words
 
 pytestmark = pytest.mark.django_db
 
 
 def heard_live(job: TranscriptionJob) -> None:
+    """Let the text of a job be as if live hosts had stored it."""
+    job.windows.update(started_at=None, worker="")
     JobStep.objects.create(
         job=job,
         kind=StepKind.LIVE,
@@ -125,6 +132,8 @@ def test_nothing_is_heard_again_where_nobody_wants_it_or_nobody_spoke(alice, new
     job = new_job(alice, refine=why != "option")
     step = transcribe(job, "" if why == "silence" else "in short")
     heard_live(job)
+    if why == "silence":
+        job.windows.update(speech_ms=0)
     assert finish_job(step)
     assert not TranscriptionJob.objects.refinements().exists()
     assert status_of(job) == JobStatus.COMPLETED
@@ -156,6 +165,44 @@ def test_a_kill_before_the_commit_leaves_the_last_step_to_do(alice, new_job, mon
     monkeypatch.undo()
     assert finish_job(step)
     assert refinement_of(job).status == JobStatus.PENDING
+
+
+def test_what_was_spoken_is_heard_once_more_and_decoded_once(
+    new_speaker, host, alice, work_until, monkeypatch
+):
+    decoded = []
+    decode = timeline.prepare_chunk
+
+    def note(piece, *args, **options):
+        decoded.append(piece)
+        return decode(piece, *args, **options)
+
+    monkeypatch.setattr(timeline, "prepare_chunk", note)
+    speaker = new_speaker(alice).open()
+    speaker.say(7)
+    host.run()
+    speaker.cut_chunk()
+    speaker.say(5)
+    speaker.stop()
+    host.run()
+    ended = TranscriptionJob.objects.refinements().filter(status=JobStatus.COMPLETED)
+    work_until(ended.exists)
+    refinement = refinement_of(speaker.job)
+    assert session_of(speaker.job).current_job == refinement
+    refinement.refresh_from_db()
+    assert refinement.transcript.text == speaker.now().transcript.text == words(0, 12)
+    assert speaker.stored() == [(0, words(0, 5)), (1, words(5, 10)), (2, words(10, 12))]
+    assert len(decoded) == 2
+
+
+def test_what_no_live_host_took_is_not_heard_again(new_speaker, alice, work_until):
+    speaker = new_speaker(alice).open()
+    speaker.say(12)
+    speaker.stop()
+    JobStep.objects.filter(kind=StepKind.LIVE).update(not_before=Now() - UNHEARD_AFTER - timedelta(seconds=1))
+    assert hand_over_unheard() == 1
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert not TranscriptionJob.objects.refinements().exists()
 
 
 # --- Behind what ---------------------------------------------------------------------------------
