@@ -27,7 +27,7 @@ export class Transcript {
     this.segments = [];
     this.finals = new Map();
     this.interim = null;
-    this.have = undefined;
+    this.last = undefined;
   }
 
   start() {
@@ -40,13 +40,18 @@ export class Transcript {
     clearTimeout(this.timer);
   }
 
+  // Returns the id of the last final segment that came by a socket, as the messages have it, or undefined.
+  get have() {
+    return this.last === undefined ? undefined : `u${this.last}`;
+  }
+
   // Takes a segment from the socket. Segments have numbers there; their ids are made of the job's and the number.
   take(message) {
     this.follow();
     const number = Number(message.id.slice(1));
     if (message.kind === "final") {
       this.finals.set(`${this.known}-${number}`, { ...message, id: `${this.known}-${number}` });
-      this.have = Math.max(this.have ?? 0, number);
+      this.last = Math.max(this.last ?? 0, number);
       if (this.interim?.number <= number) this.interim = null;
     } else this.interim = message.text.trim() ? { ...message, number } : null;
     this.showing ??= setTimeout(() => this.show(), TOGETHER_MS);

@@ -13,7 +13,7 @@ const STANDS_AFTER_MS = 3000;
 export class Desk {
   // `site` is {user, userName, urls, cutSamples, aliveMs}. urls is {sessions, who, sockets}. `page` has these functions:
   // title(), options(), microphone() -> {chosen, remembered} return what the person has entered;
-  // live() returns whether live words are wanted; have() the number of the last final segment that came live;
+  // live() returns whether live words are wanted; have() the id of the last final segment that came live;
   // show(), heard(batch), opened() are called when something has changed; said(message) gets what came live;
   // problem(cause, sentence) shows a problem, and "" takes it away; goTo(job) is called when all is on the server;
   // broke(mistake) is called after a mistake in this program. `store` must be set before the first start().

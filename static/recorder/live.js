@@ -16,8 +16,8 @@ const STANDS_AFTER_STOP_MS = 3000;
 const AGAIN_MS = 15_000;
 
 export class Live {
-  // `sockets` is the address below which each session has its socket. `have()` returns the number of the last final
-  // segment that came by a socket. `take(message)` gets what is said: segments and lag. `onChange()` is called after
+  // `sockets` is the address below which each session has its socket. `have()` returns the id of the last final
+  // segment that came by a socket, or undefined. `take(message)` gets what is said: segments and lag. `onChange()` is called after
   // each change; `poke()` when the sender has to look what there is to send.
   constructor(recording, { sockets, have, take, onChange, poke }) {
     Object.assign(this, { recording, sockets, have, onTake: take, onChange, poke });
@@ -53,9 +53,9 @@ export class Live {
     this.link.close();
   }
 
-  // Whether the words come by the socket.
+  // Whether the text comes by the socket. If no live host hears the recording, it comes there, too, but later.
   get speaks() {
-    return this.link.state === "live" && !this.unavailable;
+    return this.link.state === "live";
   }
 
   // Whether the socket brings everything, so that no pieces need to be sent.
@@ -116,9 +116,8 @@ export class Live {
   }
 
   first() {
-    const have = this.have();
-    const more = have === undefined ? {} : { have: `u${have}` };
-    return { type: "start", sample_rate: RATE, ...(this.receivedMs && { resume: true }), ...more };
+    // What was recorded before it came to this connection may come faster than it is spoken.
+    return { type: "start", sample_rate: RATE, resume: this.length > FRAME_SAMPLES, have: this.have() };
   }
 
   take(message) {
