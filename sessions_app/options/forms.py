@@ -181,7 +181,7 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
             return (
                 {"translate_to": _EnglishChoice(**text | {"label": f"{row.label} English"})} if able else {}
             )
-        case "refine" if not (settings.LIVE_HOSTS and settings.LIVE_REFINE):
+        case "refine" if not settings.LIVE_REFINE:
             return {}
     return {row.name: _plain_field(row, text)}
 
