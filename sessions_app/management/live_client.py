@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from math import inf
 from os import pread
 from typing import Any, TypeAlias
 
@@ -31,8 +32,8 @@ FRAMES_AT_ONCE = 20
 """Between so many frames it is looked at what the server says."""
 CATCH_UP = 8
 """What was not sent while there was no connection follows so many times as fast as it was spoken."""
-AHEAD_S, RESUMED_AHEAD_S = 25, 50
-"""A server takes 30 s of audio more than the time since `ready`, and 60 s when a recording is resumed."""
+AHEAD_S = 25
+"""A server takes 30 s of audio more than the time since `ready`."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 
@@ -252,7 +253,8 @@ class _Sending:
         self._socket = socket
         self._ready_at = time.monotonic()
         self._first = self._sent = received_ms * SAMPLE_RATE // 1000
-        self._ahead_s = RESUMED_AHEAD_S if live.resumes else AHEAD_S
+        # Where more was missed, the server ends the connection, and takes as much again on the next one.
+        self._ahead_s = inf if live.resumes else AHEAD_S
         self._stopped = False
         live.resumes = True
         # A lost connection does not stop the clock, because who speaks does not wait for it.
