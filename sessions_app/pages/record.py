@@ -21,7 +21,7 @@ from sessions_app.options.forms import OptionsForm
 def record(request: HttpRequest) -> HttpResponse:
     page = {
         "form": OptionsForm(user=person(request), door=Door.RECORDER_PAGE),
-        "chunk_s": settings.RECORDER_CHUNK_S,
+        "cuts_s": " ".join(map(str, settings.RECORDER_CUTS_S)),
         # The page reports this often, so that a paused recording is not ended because one report was lost.
         "alive_s": max(1, settings.ABANDONED_AFTER_S // 3),
     }

@@ -10,7 +10,7 @@ import { takeRecording } from "./store.js";
 const STANDS_AFTER_MS = 3000;
 
 export class Desk {
-  // `site` is {user, userName, urls, chunkSamples, aliveMs}. `page` has these functions:
+  // `site` is {user, userName, urls, cutSamples, aliveMs}. `page` has these functions:
   // title(), options(), microphone() -> {chosen, remembered} return what the person has entered;
   // show(), heard(batch), opened() are called when something has changed;
   // problem(cause, sentence) shows a problem, and "" takes it away; goTo(job) is called when all is on the server;
@@ -45,8 +45,8 @@ export class Desk {
     const { page, site } = this;
     if (!(await this.open())) return;
     this.title = page.title();
-    const { user, chunkSamples } = site;
-    const given = { user, title: this.title, options: page.options(), chunkSamples };
+    const { user, cutSamples } = site;
+    const given = { user, title: this.title, options: page.options(), cutSamples };
     const recording = (this.recording = Recording.begin(this.store, given));
     recording.release = await takeRecording(recording.row.id);
     recording.onChange = () => {

@@ -13,7 +13,7 @@ import { openStore } from "./store.js";
 import { Transcript } from "./transcript.js";
 
 const root = part("recorder");
-const { user, userName, chunkS, aliveS, sessions, jobs, who, home } = root.dataset;
+const { user, userName, cutsS, aliveS, sessions, jobs, who, home } = root.dataset;
 const urls = { sessions, who };
 // The buttons, by the events of the machine.
 const buttons = { start: part("record"), pause: part("pause"), resume: part("resume"), stop: part("stop") };
@@ -23,7 +23,7 @@ const options = optionFields(root);
 const microphones = new Microphones(part("microphone"));
 const level = new Level(part("level"), part("hint"));
 const desk = new Desk(
-  { user, userName, urls, chunkSamples: Number(chunkS) * RATE, aliveMs: Number(aliveS) * 1000 },
+  { user, userName, urls, cutSamples: cutsS.split(" ").map((s) => Number(s) * RATE), aliveMs: Number(aliveS) * 1000 },
   {
     title: () => part("title").value.trim(),
     options: () => chosenOptions(root),

@@ -22,7 +22,7 @@ export function howFar({ recording, sender }) {
   if (sender.state === "waiting") return n ? `${pieces(n)} waiting to be sent` : "Waiting for the server";
   if (sender.state === "refused") return `${pieces(n)} not sent`;
   if (n) return `${pieces(n)} being sent`;
-  const safe = `Up to ${clock((recording.number * recording.row.chunkSamples) / RATE)} it is on the server.`;
+  const safe = `Up to ${clock(recording.start / RATE)} it is on the server.`;
   const elsewhere = recording.row.base ? " It had closed the first part: the rest is a transcript of its own." : "";
   return (recording.number ? safe : "The first piece is being filled; this browser keeps it.") + elsewhere;
 }
