@@ -161,7 +161,8 @@ class Live:
         # When the first sample of the recording was spoken, had it been spoken `speed` times as fast.
         self.began_at: float | None = None
         self.stopping = False
-        self.stopped = False
+        # By the clock of the day, for those who compare it with what a server says.
+        self.stopped_at: float | None = None
 
     def stop(self) -> None:
         """End the recording with what has been sent. May be called from a signal handler."""
@@ -225,7 +226,7 @@ class Live:
                     self._have = message["id"]
                 case "error" if message["code"] in _AGAIN or (message["code"] == "too_many" and self.resumes):
                     raise _Lost(message["detail"])
-                case "error" if message["code"] == "session_finished" and self.stopped:
+                case "error" if message["code"] == "session_finished" and self.stopped_at:
                     # The server had heard it, and the answer was lost. What is left to be said is watched.
                     self._sound = None
                     raise _Lost(message["detail"])
@@ -282,7 +283,8 @@ class _Sending:
             self._socket.send(frame)
             self._sent += len(frame) // SAMPLE_BYTES
         if ended and self._sent >= self._sound.samples:
-            self._live.stopped = self._stopped = True
+            self._stopped = True
+            self._live.stopped_at = time.time()
             self._socket.send('{"type": "stop"}')
         missing_s = (self._sent + FRAME - spoken) / SAMPLE_RATE / speed
         return min(max(missing_s, 0.01), 0.1)
