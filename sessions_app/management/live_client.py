@@ -34,11 +34,13 @@ CATCH_UP = 8
 """What was not sent while there was no connection follows so many times as fast as it was spoken."""
 AHEAD_S = 25
 """A server takes 30 s of audio more than the time since `ready`."""
+KEEP_ALIVE_S = 20
+"""A server ends a connection on which nothing comes for a minute."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 
 # What ends a connection and not the recording.
-_AGAIN = {"too_fast", "going_away", "storage_full", "idle", "try_again"}
+_AGAIN = {"too_fast", "storage_full", "idle", "try_again", "not_read", "internal_error"}
 
 
 class Refused(Exception):
@@ -256,6 +258,7 @@ class _Sending:
         self._first = self._sent = received_ms * SAMPLE_RATE // 1000
         # Where more was missed, the server ends the connection, and takes as much again on the next one.
         self._ahead_s = inf if live.resumes else AHEAD_S
+        self._said_at = self._ready_at
         self._stopped = False
         live.resumes = True
         # A lost connection does not stop the clock, because who speaks does not wait for it.
@@ -280,11 +283,17 @@ class _Sending:
             if end - self._sent < FRAME and not rest:
                 break
             frame = self._sound.read(self._sent, min(FRAME, end - self._sent))
-            self._socket.send(frame)
+            self._say(frame)
             self._sent += len(frame) // SAMPLE_BYTES
         if ended and self._sent >= self._sound.samples:
             self._stopped = True
             self._live.stopped_at = time.time()
-            self._socket.send('{"type": "stop"}')
+            self._say('{"type": "stop"}')
+        elif now - self._said_at > KEEP_ALIVE_S:
+            self._say('{"type": "keep_alive"}')
         missing_s = (self._sent + FRAME - spoken) / SAMPLE_RATE / speed
         return min(max(missing_s, 0.01), 0.1)
+
+    def _say(self, message: str | bytes) -> None:
+        self._socket.send(message)
+        self._said_at = time.monotonic()
