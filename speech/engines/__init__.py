@@ -16,7 +16,7 @@ _ENGINES = {
     "fake": "speech.engines.fake:FakeEngine",
     "openai": "speech.engines.openai.engine:OpenAIEngine",
 }
-_FAKE = Capabilities(needs_voice_activity=False)
+_FAKE = Capabilities(needs_voice_activity=False, live=True)
 _loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
 
 
@@ -48,8 +48,8 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
         return openai_capabilities(model, provider)
     languages = languages_of(model)
     if languages == ENGLISH:
-        return Capabilities(languages=ENGLISH, detects_language=False)
-    return Capabilities(languages=languages, translates_to=ENGLISH)
+        return Capabilities(languages=ENGLISH, detects_language=False, live=True)
+    return Capabilities(languages=languages, translates_to=ENGLISH, live=True)
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:

@@ -14,6 +14,7 @@ export class Recording {
     // The pieces for which the browser had no room. They are lost when this tab is closed.
     this.inMemory = new Map();
     this.saving = Promise.resolve();
+    this.short = false;
     row.ends ??= endsOfEarlier(row);
     // The number of the piece that is being filled, its first sample, and the samples so far.
     this.number = row.ends.length;
@@ -67,7 +68,34 @@ export class Recording {
     this.unsaved = [];
     this.tails = 0;
     // The length of the piece that is being filled. Nothing is added to a rescued recording.
-    this.length = this.cutSamples?.[Math.min(this.number - this.row.base, this.cutSamples.length - 1)];
+    const nth = this.short ? 0 : this.number - this.row.base;
+    this.length = this.cutSamples?.[Math.min(nth, this.cutSamples.length - 1)];
+  }
+
+  // Makes all pieces as short as the first one, or as long as usual again. The piece that is being filled becomes short,
+  // too; it ends at a full second.
+  shorten(short) {
+    if (this.short === short) return;
+    this.short = short;
+    if (!short || this.row.stopped) return;
+    const soon = (Math.floor(this.filled / RATE) + 1) * RATE;
+    this.length = Math.min(this.length, Math.max(this.cutSamples[0], soon));
+  }
+
+  // Returns whether the pieces of this session end where the server's do, and takes over the end of the one that is
+  // being filled. `cutsMs` are the ends of the server's since the beginning of the session; behind the last one they
+  // have the distance of the last two.
+  agrees(cutsMs) {
+    const { row, base, number } = this;
+    const lastMs = cutsMs.at(-1) - (cutsMs.at(-2) ?? 0);
+    const cutMs = (n) => cutsMs[n] ?? cutsMs.at(-1) + (n - cutsMs.length + 1) * lastMs;
+    const endMs = (end) => Math.floor(((end - base) / RATE) * 1000);
+    if (!row.ends.slice(row.base).every((end, n) => endMs(end) === cutMs(n))) return false;
+    const n = number - row.base;
+    const length = ((cutMs(n) - (n && cutMs(n - 1))) * RATE) / 1000;
+    if (length <= this.filled) return false;
+    this.length = length;
+    return true;
   }
 
   add(samples) {
@@ -126,6 +154,25 @@ export class Recording {
     return this.saving;
   }
 
+  // The sample at which this session begins.
+  get base() {
+    return startOf(this.row, this.row.base);
+  }
+
+  // The first sample that the server may not have.
+  get first() {
+    return this.waiting.size ? startOf(this.row, Math.min(...this.waiting)) : this.start;
+  }
+
+  // Returns up to `most` samples from the sample `at` on, or null if they are not here any more.
+  async samplesFrom(at, most) {
+    if (at >= this.start) return cutOut(this.parts, at - this.start, most);
+    const number = this.row.ends.findIndex((end) => end > at);
+    const piece = await this.piece(number);
+    if (!piece) return null;
+    return samplesOf(piece.wav).subarray(at - startOf(this.row, number)).slice(0, most);
+  }
+
   async piece(number) {
     await this.saving;
     return this.inMemory.get(number) ?? this.store.chunk(this.row.id, number);
@@ -156,6 +203,17 @@ export class Recording {
   get unsentSamples() {
     return unsentSamples(this.row, this.waiting) + this.filled;
   }
+}
+
+// Returns up to `most` samples of the parts, from the sample `at` on.
+function cutOut(parts, at, most) {
+  const found = [];
+  for (const part of parts) {
+    if (at < part.length && most > 0) found.push(part.subarray(Math.max(0, at), Math.max(0, at) + most));
+    if (at < part.length) most -= found.at(-1)?.length ?? 0;
+    at -= part.length;
+  }
+  return joined(found);
 }
 
 // Returns how many samples these pieces have.
