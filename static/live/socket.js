@@ -57,7 +57,7 @@ export class LiveSocket {
 
   // Whether words have been missing for so long that people want to know why.
   get lost() {
-    return this.state !== "live" && this.lostAt !== undefined && performance.now() - this.lostAt >= TOLD_AFTER_MS;
+    return this.lostAt !== undefined && performance.now() - this.lostAt >= TOLD_AFTER_MS;
   }
 
   open() {
@@ -90,10 +90,6 @@ export class LiveSocket {
   go(event) {
     const next = TRANSITIONS[this.state][event];
     if (!next) return false;
-    if (this.state === "live") {
-      this.lostAt = performance.now();
-      setTimeout(() => this.owner.changed(), TOLD_AFTER_MS);
-    }
     this.state = next;
     clearTimeout(this.timer);
     return true;
@@ -103,12 +99,23 @@ export class LiveSocket {
     clearTimeout(this.timer);
     this.dueAt = performance.now() + ms;
     this.timer = setTimeout(() => this.look(), ms);
+    this.miss();
     this.owner.changed();
   }
 
   look() {
+    this.miss();
     if (navigator.onLine && this.owner.may()) this.connect();
     else this.timer = setTimeout(() => this.look(), LOOK_EVERY_MS);
+  }
+
+  // Notes since when a connection has been missing that was there and is wanted.
+  miss() {
+    if (!this.wasLive || !this.owner.may()) this.lostAt = undefined;
+    else if (this.lostAt === undefined) {
+      this.lostAt = performance.now();
+      setTimeout(() => this.owner.changed(), TOLD_AFTER_MS);
+    }
   }
 
   connect() {

@@ -20,14 +20,15 @@ export function whyNotSent({ state, sender, deleted }) {
   return `${sender.why} What waits is sent by itself as soon as that is possible. ${goesOn}`;
 }
 
-export function howFar({ recording, sender }) {
+export function howFar({ recording, sender, live }) {
   const n = recording.waiting.size;
   if (sender.state === "waiting") return n ? `${pieces(n)} waiting to be sent` : "Waiting for the server";
   if (sender.state === "refused") return `${pieces(n)} not sent`;
-  if (n) return `${pieces(n)} being sent`;
-  const safe = `Up to ${clock(recording.start / RATE)} it is on the server.`;
+  if (n && !live?.carries) return `${pieces(n)} being sent`;
+  const safeS = Math.max(recording.first / RATE, live?.speaks ? recording.base / RATE + live.receivedMs / 1000 : 0);
+  const safe = `Up to ${clock(safeS)} it is on the server.`;
   const elsewhere = recording.row.base ? " It had closed the first part: the rest is a transcript of its own." : "";
-  return (recording.number ? safe : "The first piece is being filled; this browser keeps it.") + elsewhere;
+  return (safeS ? safe : "The first piece is being filled; this browser keeps it.") + elsewhere;
 }
 
 // Returns what a person should know about live words. `live` is null while nothing is recorded.

@@ -138,16 +138,21 @@ def test_a_connection_that_is_gone_is_tried_again_ever_more_seldom(page: Page):
 
 def test_people_are_told_of_a_connection_that_is_gone_for_three_seconds(page: Page):
     begin(page, "open", "ready")
-    page.evaluate("wanted = false")
     happen(page, "die")
     page.clock.run_for(2500)
     assert not look(page)["lost"]
     page.clock.run_for(1000)
     assert look(page)["lost"]
-    page.evaluate("wanted = true")
-    page.clock.run_for(1000)
     happen(page, "ready")
     assert not look(page)["lost"]
+    # While nothing is to be sent, nobody misses it; nor just after that.
+    page.evaluate("wanted = false")
+    happen(page, "die")
+    page.clock.run_for(10_000)
+    assert not look(page)["lost"]
+    page.evaluate("wanted = true")
+    page.clock.run_for(1000)
+    assert look(page) == {"state": "connecting", "n": look(page)["n"], "blocked": False, "lost": False}
 
 
 def test_where_sockets_do_not_pass_they_are_tried_once_a_minute(page: Page):
