@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
-from benchmarks.live_site import site_of
 from benchmarks.server import Server
+from benchmarks.speaking import site_of
 from sessions_app.management.live_client import FRAME, Message, Site
 from speech.types import SAMPLE_RATE
 

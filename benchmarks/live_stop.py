@@ -30,8 +30,8 @@ import numpy as np
 
 from benchmarks.chunked_recording import read_aloud, wav_bytes
 from benchmarks.drift import Sound as Samples
-from benchmarks.live_site import quantiles, site_of
 from benchmarks.server import Server
+from benchmarks.speaking import quantiles, site_of
 from sessions_app.management.live_client import Live, Sound
 from speech.types import SAMPLE_RATE, samples_to_ms
 

@@ -1,6 +1,6 @@
 """`manage.py live` beside a server that follows a script: what it sends, when it goes on, how it ends.
 
-tests/acceptance/test_live_clients.py tries it on a whole site.
+tests/acceptance/live/test_clients.py tries it on a whole site.
 """
 
 from __future__ import annotations
