@@ -241,6 +241,7 @@ def main() -> None:
     load = f"load {os.getloadavg()[0]:.1f} before anything was started"
     print(f"model {asked.model}, {os.cpu_count()} cores, {load}")
     with Server(workers=2, LOCAL_MODEL=asked.model, **SETTINGS) as server:
+        server.wait_for_live_host()
         # The first session loads the model.
         speak(site_of(server), recordings[0][1][: 5 * SAMPLE_RATE], "en")
         for n in asked.sessions:

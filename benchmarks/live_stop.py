@@ -137,6 +137,7 @@ def main() -> None:
                 for repeat in range(asked.repeats):
                     samples = whole[: n + int((LAST_S - repeat * EARLIER_S) * SAMPLE_RATE)]
                     with Server(workers=2, data=data, **settings) as server:
+                        server.wait_for_live_host()
                         if live:
                             found.append(with_live(server, session_id, job_id, samples))
                         else:

@@ -120,6 +120,18 @@ class Server:
                 raise RuntimeError(f"The job {status['status']}: {status['error']}")
             time.sleep(every_s)
 
+    def wait_for_live_host(self, *, within_s: float = 60) -> None:
+        """Wait until recordings can be heard live.
+
+        Raises:
+            RuntimeError: no live host has shown itself in time.
+        """
+        deadline = time.monotonic() + within_s
+        while "\ntranscribe_live_hosts 0.0\n" in self.client.get("/metrics").raise_for_status().text:
+            if time.monotonic() > deadline:
+                raise RuntimeError("There is no live host")
+            time.sleep(0.2)
+
     def worker_processes(self) -> list[psutil.Process]:
         return psutil.Process(self.runner.pid).children(recursive=True)
 

@@ -37,6 +37,7 @@ FRAME = SAMPLE_RATE // 10
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with Server(ENGINES="fake", LIVE_HOSTS="1", workers=1) as running:
+        running.wait_for_live_host()
         yield running
 
 
@@ -152,6 +153,7 @@ def test_the_command_streams_and_another_one_watches(server, line, talk):
     assert (sender.returncode, viewer.returncode) == (0, 0), (sender_notes, notes)
     assert said.split() == seen.split() == words(SECONDS).split()
     assert "Reconnecting, everything is kept" in sender_notes
+    assert "live_unavailable" not in sender_notes
     about = server.client.get(f"/api/sessions/{session[1]}/").raise_for_status().json()
     assert (about["title"], about["duration_ms"]) == ("A talk", SECONDS * 1000)
     assert heard(server) == words(SECONDS).split()
