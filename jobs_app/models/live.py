@@ -115,6 +115,9 @@ class LiveHost(models.Model):
         default=0, db_default=0, help_text="Percent of its time that finals took lately."
     )
 
+    is_alive: bool
+    """What `jobs_app.watching.overview.live_hosts` adds."""
+
     objects = LiveHostQuerySet.as_manager()
 
     def __str__(self) -> str:
