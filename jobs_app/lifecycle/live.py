@@ -56,8 +56,10 @@ def open_live(session: Recording) -> None:
     """
     with transaction.atomic():
         jobs = TranscriptionJob.objects.active().select_for_update(of=("self",)).select_related("session")
-        job = jobs.filter(session=session.pk, session__finished_at=None).first()
-        if job is None:
+        job = jobs.filter(session=session.pk).first()
+        # This is asked after the job is locked, because whoever ends the recording locks it, too.
+        going_on = type(session)._default_manager.filter(pk=session.pk, finished_at=None)
+        if job is None or not going_on.exists():
             raise LiveUnavailable("This recording has ended, so there is nothing to hear any more.")
         _check_engine(job)
         step = job.steps.filter(kind=StepKind.LIVE).first()
