@@ -37,8 +37,16 @@ class Site:
 @pytest.fixture
 def site(child_environment, runner, tmp_path, alice):
     """It is not started yet, so that a test can change the environment of its processes."""
-    for name, value in {"LIVE_HOSTS": "1", "WORKERS": "1", "MIN_FREE_DISK_MB": "0"}.items():
-        child_environment[name] = value
+    child_environment |= {
+        "LIVE_HOSTS": "1",
+        "LIVE_LEASE_S": "3",
+        # What live hosts heard is what is looked at here.
+        "LIVE_REFINE": "False",
+        "MIN_FREE_DISK_MB": "0",
+        # Workers give way to live hosts, so that they are slow to start on a machine that does other things.
+        "STALL_AFTER_S": "60",
+        "WORKERS": "1",
+    }
     runner.environment = child_environment
     web = WebProcess(child_environment, tmp_path / "web.log")
     web.environment = child_environment
