@@ -47,6 +47,7 @@ from tests.speech.wer import errors, spoken_words
 
 CHOSEN_ON = {"en_jfk_11s.flac", "en_two_cities_44s.m4a"}
 SETTINGS = {
+    "LIVE_HOSTS": str(os.cpu_count()),
     "LIVE_SOCKETS_PER_USER": "1000",
     "MAX_OPEN_RECORDINGS": "1000",
     "LIVE_SESSIONS": "20",

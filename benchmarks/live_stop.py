@@ -122,6 +122,7 @@ def main() -> None:
     asked = parser.parse_args()
     settings = {
         "LOCAL_MODEL": asked.model,
+        "LIVE_HOSTS": str(os.cpu_count()),
         "SECRET_KEY": secrets.token_urlsafe(50),
         # The copies are begun long after the recording's last chunk.
         "ABANDONED_AFTER_S": "86400",
