@@ -46,6 +46,7 @@ class Server:
             "HTTPS": "False",
             "WORKERS": str(workers),
             "LOG_LEVEL": "WARNING",
+            "LIVE_HOSTS": "0",
             "THROTTLE_USER": "1000000/hour",
             "THROTTLE_UPLOAD": "1000000/hour",
             **settings,

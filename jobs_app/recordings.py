@@ -6,7 +6,8 @@ Their tables belong to another app, which imports this one.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
@@ -20,6 +21,18 @@ UPLOAD = "upload"
 """The `source` of a recording that came as one file."""
 STREAM_CONTAINERS = ("matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2", "ogg")
 """The container formats into which browsers record, by the names that ffmpeg gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What has come of a recording that goes on. It is another one whenever more has come.
+
+    `newest_sample` is where its newest piece by the socket begins; None if there is none.
+    """
+
+    newest_sample: int | None
+    n_chunks: int
+    finished: bool
 
 
 class Recording(Protocol):
@@ -51,6 +64,18 @@ class Recording(Protocol):
 
     def lock(self) -> Recording | None:
         """Lock the row in this transaction, and return its present state, or None if it was deleted."""
+
+    @classmethod
+    def arrivals(cls, session_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Arrival]:
+        """Return what has come of these recordings, without those that were deleted. It takes one query."""
+
+    def plain_sound_from(self, first_sample: int, most: int) -> bytes | None:
+        """Return up to `most` samples from `first_sample` on, int16, little endian, mono, at 16 kHz.
+
+        Positions count from the start of the first chunk; each chunk begins where the one before it ends, and
+        pieces that came by the socket follow the chunks. The result is empty if nothing has come there, and
+        None if it is in a chunk that must be decoded first.
+        """
 
     def job_started(self, job: TranscriptionJob) -> None: ...
 

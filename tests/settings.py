@@ -30,6 +30,8 @@ os.environ.update(
     SECRET_KEY="for tests only",
     HTTPS="False",
     ENGINES="fake,local",
+    # A test that needs live hosts starts them itself.
+    LIVE_HOSTS="0",
     DATA_DIR=tempfile.mkdtemp(prefix="transcribe-tests-"),
     # What a test starts has the real settings, with this environment.
     DJANGO_SETTINGS_MODULE="transcribe_site.settings",

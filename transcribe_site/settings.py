@@ -193,8 +193,9 @@ CHUNK_WAIT_S = env.number("CHUNK_WAIT_S", 60, at_least=0)
 MAX_OPEN_RECORDINGS = env.number("MAX_OPEN_RECORDINGS", 50, at_least=1)
 # If nothing comes from a recorder for this long, the recording is finished with the audio that has come.
 ABANDONED_AFTER_S = env.number("ABANDONED_AFTER_S", 900, at_least=1)
-# The recorder page sends chunks of this length.
-RECORDER_CHUNK_S = 30
+# The lengths of the first chunks that the recorder page makes; the last is that of all further ones. They are
+# short at first, so that the first text comes early. What comes by a socket is cut in the same way.
+RECORDER_CUTS_S = (5, 5, 10, 20, 30)
 # Files that an interrupted upload left behind are removed after this time.
 ORPHAN_AFTER_S = env.number("ORPHAN_AFTER_HOURS", 24, at_least=1) * 3600
 # A resumable upload is removed if no more parts of it come for this long.

@@ -321,7 +321,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
             "work": [
                 _as_row(work)
                 for work in (
-                    *(step for step in steps if step.kind == StepKind.PREPARE),
+                    *(step for step in steps if step.kind in (StepKind.PREPARE, StepKind.LIVE)),
                     *windows[:ROWS_ON_DETAIL_PAGE],
                     *(step for step in steps if step.kind == StepKind.FINISH),
                 )

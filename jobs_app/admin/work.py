@@ -1,4 +1,5 @@
-"""The admin pages of what a job consists of, its units of work and its segments, and of the job runners."""
+"""The admin pages of what a job consists of, its units of work and its segments, of the job
+runners, and of live hosts."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from jobs_app.admin.filters import Attempts, Values
 from jobs_app.admin.heard import language
-from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, Runner
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, LiveHost, Runner
 from jobs_app.models.transcripts import Segment
-from jobs_app.watching.overview import runners
+from jobs_app.watching.overview import live_hosts, runners
 from people_app.staff.badges import (
     NOTHING,
     admin_link,
@@ -197,3 +198,21 @@ class RunnerAdmin(ReadOnlyAdmin):
     @admin.display(boolean=True)
     def alive(self, runner: Runner) -> bool:
         return runner.is_alive
+
+
+@admin.register(LiveHost)
+class LiveHostAdmin(ReadOnlyAdmin):
+    list_display = ("name", "alive", "sessions", "share", "started_at", "beat_at")
+    ordering = ("name",)
+    fields = list_display
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[LiveHost]:
+        return live_hosts()
+
+    @admin.display(boolean=True)
+    def alive(self, host: LiveHost) -> bool:
+        return host.is_alive
+
+    @admin.display(description="time for finals", ordering="finals_share")
+    def share(self, host: LiveHost) -> str:
+        return f"{host.finals_share} %"

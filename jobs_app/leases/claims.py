@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from django.db.models.functions import Coalesce, Greatest, Now
 
 from jobs_app.engines import providers
 from jobs_app.leases.next_work import Candidate, candidates, lines_of
-from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, Turn, WorkStatus
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind, Turn, WorkStatus
 
 Work = TypeVar("Work", bound=LeasedWork)
 TRIES = 8
@@ -40,6 +41,11 @@ def claimable(model: type[Work]) -> QuerySet[Work]:
     return model._default_manager.filter(status=WorkStatus.WAITING, not_before__lte=Now())
 
 
+def claimable_live() -> QuerySet[JobStep]:
+    """Return the recordings that wait for a live host."""
+    return claimable(JobStep).filter(kind=StepKind.LIVE)
+
+
 def claimable_work(
     *, remote: bool = False, within_s: float = 0
 ) -> list[QuerySet[JobStep] | QuerySet[ChunkTranscription]]:
@@ -54,7 +60,10 @@ def claimable_work(
         return [windows.filter(engine__in=names)] if names else []
     # A window of a provider that was removed from the settings is here, too, because it needs no slot to
     # fail.
-    return [claimable(JobStep), windows.exclude(engine__in=list(settings.PROVIDERS))]
+    return [
+        claimable(JobStep).exclude(kind=StepKind.LIVE),
+        windows.exclude(engine__in=list(settings.PROVIDERS)),
+    ]
 
 
 def anything_claimable(*, remote: bool = False, within_s: float = 0) -> bool:
@@ -87,7 +96,8 @@ def _take_turn(candidate: Candidate) -> LeasedWork | None:
     with transaction.atomic():
         if line.provider and not providers.admit(line.provider):
             return None
-        work = take(model, candidate.pk, **({"engine": line.engine} if line.engine is not None else {}))
+        still = {"engine": line.engine} if line.engine is not None else {}
+        work = take(model, candidate.pk, still=still)
         if work is None:
             # The rollback also gives back the place in the provider's rate.
             transaction.set_rollback(True)
@@ -120,8 +130,25 @@ def _note_turn(candidate: Candidate, work: LeasedWork) -> None:
         turns.update(**changes)
 
 
-def take(model: type[LeasedWork], pk: int, **still: str) -> LeasedWork | None:
+def claim_live(*, waited_s: float = 0) -> JobStep | None:
+    """Claim the recording that waits longest for a live host, and return it.
+
+    Return None if none has waited for `waited_s`.
+    """
+    waiting = claimable_live().filter(not_before__lte=Now() - timedelta(seconds=waited_s))
+    for pk in waiting.order_by("not_before", "pk").values_list("pk", flat=True)[:TRIES]:
+        taken = take(JobStep, pk, lease_s=settings.LIVE_LEASE_S)
+        if isinstance(taken, JobStep):
+            return taken
+    return None
+
+
+def take(
+    model: type[LeasedWork], pk: int, *, still: Mapping[str, str] | None = None, lease_s: float | None = None
+) -> LeasedWork | None:
     """Claim one row. Return None if another worker was faster, or if it was cancelled meanwhile.
+
+    The lease lasts for `lease_s`, or as long as that of a worker.
 
     `still` has further conditions on the row. The filter may contain only columns of this table. With a join,
     Django puts the condition into a subquery. PostgreSQL does not test a subquery again after it has waited
@@ -130,11 +157,11 @@ def take(model: type[LeasedWork], pk: int, **still: str) -> LeasedWork | None:
     token = uuid.uuid4().hex
     taken = (
         claimable(model)
-        .filter(pk=pk, **still)
+        .filter(pk=pk, **still or {})
         .update(
             status=WorkStatus.RUNNING,
             lease_token=token,
-            lease_until=Now() + timedelta(seconds=settings.LEASE_S),
+            lease_until=Now() + timedelta(seconds=settings.LEASE_S if lease_s is None else lease_s),
             attempt=F("attempt") + 1,
             worker=worker_name(),
             progress_ms=0,

@@ -52,13 +52,16 @@ class Renewal:
     lost: set[str] = field(default_factory=set)
 
 
-def renew_leases(runs: Iterable[tuple[LeasedWork, int]]) -> Renewal:
+def renew_leases(runs: Iterable[tuple[LeasedWork, int]], *, lease_s: float | None = None) -> Renewal:
     """Renew the leases of these runs, and store how many milliseconds of audio each has done.
+
+    The leases last for `lease_s` from now, or as long as those of workers.
 
     This is one UPDATE for each table, however many runs there are. It waits for no lock, because a cancel
     locks the windows of a job in another order. If both waited, each could wait for the other.
     """
     runs = list(runs)
+    lease = timedelta(seconds=settings.LEASE_S if lease_s is None else lease_s)
     renewal = Renewal()
     for model in WORK_MODELS:
         done_ms = {work.lease_token: done for work, done in runs if isinstance(work, model)}
@@ -71,7 +74,7 @@ def renew_leases(runs: Iterable[tuple[LeasedWork, int]]) -> Renewal:
             free = rows.filter(lease_token__in=done_ms).select_for_update(skip_locked=True, no_key=True)
             renewed = set(free.values_list("lease_token", flat=True))
             rows.filter(lease_token__in=renewed).update(
-                lease_until=Now() + timedelta(seconds=settings.LEASE_S),
+                lease_until=Now() + lease,
                 progress_ms=Case(*(When(lease_token=token, then=Value(done_ms[token])) for token in renewed)),
             )
         renewal.renewed.update(renewed)

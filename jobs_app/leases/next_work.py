@@ -26,7 +26,7 @@ from django.db.models import Count
 from jobs_app.engines import providers
 from jobs_app.leases import waiting
 from jobs_app.leases.waiting import Line
-from jobs_app.models import ChunkTranscription, JobStep, WorkStatus
+from jobs_app.models import ChunkTranscription, JobStep, StepKind, WorkStatus
 
 # A claim tries this many of the best rows before it looks again, because workers compete for the same rows.
 CANDIDATES = 8
@@ -45,7 +45,10 @@ def _running(lines: list[Line]) -> Counter[tuple[str, int]]:
     for engine, owner, n in windows.values_list("engine", "owner").annotate(n=Count("pk")):
         running[engine if engine in settings.PROVIDERS else "", owner] += n
     if not lines[0].provider:
-        steps = JobStep._default_manager.filter(status=WorkStatus.RUNNING).order_by()
+        # What live hosts do takes no worker from anybody.
+        steps = (
+            JobStep._default_manager.filter(status=WorkStatus.RUNNING).exclude(kind=StepKind.LIVE).order_by()
+        )
         for owner, n in steps.values_list("owner").annotate(n=Count("pk")):
             running["", owner] += n
     return running

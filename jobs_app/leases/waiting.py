@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from jobs_app.leases.ranks import RANKS, Precedence
-from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, Turn, WorkStatus
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind, Turn, WorkStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class Line:
 
     def units(self) -> QuerySet[LeasedWork]:
         work: QuerySet[LeasedWork] = (
-            JobStep._default_manager.all()
+            JobStep._default_manager.exclude(kind=StepKind.LIVE)
             if self.engine is None
             else ChunkTranscription._default_manager.filter(engine=self.engine)
         )
@@ -94,8 +94,8 @@ def _sql(*, remote: bool, n_engines: int) -> str:
     Its order is that of the index and has more columns than the answer needs. With fewer columns, PostgreSQL
     may use the index of owners; with EXISTS, it may read all waiting rows at once.
 
-    Steps are only for workers. So is a window of a provider that was removed from the settings, because it
-    needs no slot to fail.
+    Steps are only for workers, but for those of live hosts. A window of a provider that was removed from the
+    settings is for workers, too, because it needs no slot to fail.
     """
     windows, steps, turns = (model._meta.db_table for model in (ChunkTranscription, JobStep, Turn))
     compiler = Turn._default_manager.all().query.get_compiler(connection=connection)
@@ -106,7 +106,7 @@ def _sql(*, remote: bool, n_engines: int) -> str:
     choice = f"AND e.engine {'' if remote else 'NOT '}IN ({engines})" if n_engines else ""
     lane = "due.engine" if remote else "''"
     window = f"FROM {windows} w WHERE w.status = 'waiting'"
-    step = f"FROM {steps} w WHERE w.status = 'waiting'"
+    step = f"FROM {steps} w WHERE w.status = 'waiting' AND w.kind <> '{StepKind.LIVE.value}'"
     next_owner = "ORDER BY w.owner_id, w.left_ms, w.queued_at LIMIT 1"
     next_unit = "ORDER BY w.left_ms, w.queued_at LIMIT 1"
     # The statement contains only names of tables and numbers. Values from the settings are parameters.

@@ -26,6 +26,7 @@ from jobs_app.models import (
     JobStage,
     JobStatus,
     SoundTrack,
+    StepKind,
     TranscriptionJob,
     WorkStatus,
 )
@@ -100,8 +101,12 @@ def retry_job(job_id: uuid.UUID) -> bool:
         ) from e
     # Failed windows start again with the first engine, because the reason for its failure may be gone.
     windows = {"engine": job.engine, "model": job.model, "fallback_reason": "", "outage_since": None}
+    again = (WorkStatus.FAILED, WorkStatus.CANCELLED)
+    if job.session.finished_at is not None:
+        # Nobody speaks any more, so workers do the rest.
+        job.steps.filter(kind=StepKind.LIVE, status__in=again).update(status=WorkStatus.DONE)
     for model in WORK_MODELS:
-        model._default_manager.filter(job=job, status__in=(WorkStatus.FAILED, WorkStatus.CANCELLED)).update(
+        model._default_manager.filter(job=job, status__in=again).update(
             status=WorkStatus.WAITING,
             attempt=0,
             not_before=Now(),

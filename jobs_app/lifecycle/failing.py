@@ -22,12 +22,14 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import WORK_MODELS, release
 from jobs_app.leases.locks import lock_job, lock_sound
 from jobs_app.lifecycle.finishing import close_if_complete, end_job
+from jobs_app.lifecycle.live import hand_over
 from jobs_app.models import (
     JOB_ACTIVE,
     ChunkTranscription,
     JobStatus,
     JobStep,
     LeasedWork,
+    StepKind,
     TranscriptionJob,
     WorkStatus,
 )
@@ -91,6 +93,9 @@ def _settle(
 
 
 def _wait(work: LeasedWork, error: SpeechError) -> timedelta:
+    if isinstance(work, JobStep) and work.kind == StepKind.LIVE:
+        # Somebody speaks. Another host goes on at once.
+        return timedelta(0)
     asked_s = min(error.retry_after_s or 0, providers.LONGEST_RETRY_AFTER_S)
     return max(backoff(work.attempt), timedelta(seconds=asked_s))
 
@@ -111,9 +116,13 @@ def _last_word(error: SpeechError, window: ChunkTranscription | None) -> str:
 def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError, said: str) -> None:
     """End what depends on `work`, which has failed for good. If it is a step, its job fails at once.
 
-    If it is a window, the job's other windows are done first, unless they would fail in the same way.
+    If it is a window, the job's other windows are done first, unless they would fail in the same way. What
+    live hosts cannot hear is left to windows.
     """
-    if not error.permanent and not isinstance(work, JobStep):
+    if isinstance(work, JobStep) and work.kind == StepKind.LIVE:
+        if job.status in JOB_ACTIVE:
+            hand_over(job, owner_id=work.owner_id)
+    elif not error.permanent and not isinstance(work, JobStep):
         close_if_complete(job, owner_id=work.owner_id)
     elif job.status in JOB_ACTIVE:
         end_job(job, JobStatus.FAILED, error_code=error.code, error=said)
@@ -179,6 +188,15 @@ def expire_lease(work: LeasedWork) -> bool:
     """
     # The UPDATE tests the lease again, because the guard renews it without the job's lock.
     return settle_failure(work, WorkerLost(), lease_until__lt=Now())
+
+
+def lose_work_of(worker: str) -> int:
+    """Take the work of a process that has ended, instead of waiting for the end of its leases.
+
+    Return how many units it had.
+    """
+    lost = JobStep.objects.filter(status=WorkStatus.RUNNING, worker=worker)
+    return sum(settle_failure(step, WorkerLost()) for step in lost)
 
 
 def give_back(workers: Iterable[str]) -> int:

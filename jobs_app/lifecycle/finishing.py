@@ -18,6 +18,7 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import WORK_MODELS, release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import note_left
+from jobs_app.lifecycle.finals import write_batch
 from jobs_app.lifecycle.starting import add_step, prepare_again
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.models import (
@@ -27,6 +28,7 @@ from jobs_app.models import (
     JobStage,
     JobStatus,
     JobStep,
+    LiveText,
     StepKind,
     TranscriptionJob,
     WorkStatus,
@@ -124,7 +126,9 @@ def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
         failed = job.windows.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
         end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
-    elif list(job.steps.values_list("kind", "status")) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+    elif list(job.steps.exclude(kind=StepKind.LIVE).values_list("kind", "status")) == [
+        (StepKind.PREPARE, WorkStatus.DONE)
+    ]:
         add_step(job, StepKind.FINISH, owner_id=owner_id)
         queue.wake_on_commit()
 
@@ -148,7 +152,12 @@ def finish_job(step: JobStep) -> bool:
 
 
 def end_job(job: TranscriptionJob, status: JobStatus, **columns: object) -> None:
-    """Make the last change of a job's run. The caller holds the lock on `job`."""
+    """Make the last change of a job's run. The caller holds the lock on `job`.
+
+    What was heard live stays, however the job ends.
+    """
+    write_batch(job)
+    LiveText.objects.filter(job=job).delete()
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=status, stage=JobStage.ENDED, ended_at=Now(), **columns
     )

@@ -21,6 +21,7 @@ from jobs_app.leases.locks import lock_job, lock_sound
 from jobs_app.leases.ranks import note_left, set_rank
 from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.joining import begin_joining
+from jobs_app.lifecycle.live import is_live
 from jobs_app.lifecycle.sound_tracks import store_peaks, store_places
 from jobs_app.lifecycle.starting import work_columns
 from jobs_app.models import ChunkTranscription, JobStage, JobStep, SoundTrack, TranscriptionJob, WorkStatus
@@ -46,9 +47,12 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
     more = (session.finished_at is not None) != found.finished_seen or (
         n_chunks != found.chunks_seen or found.last_seen not in (None, last)
     )
+    live = is_live(job)
+    live_ended = found.live and not live
+    complete = found.complete and not live and (not live_ended or job.planned_ms >= found.duration_ms)
     again: dict[str, Any] = {}
-    if not found.complete and (more or found.wait_s is not None):
-        wait_s = 0 if more else found.wait_s
+    if not complete and (more or live_ended or found.wait_s is not None):
+        wait_s = 0 if more or live_ended else found.wait_s
         again = {"not_before": Now() + timedelta(seconds=wait_s or 0)}
     if not release(
         step,
@@ -62,18 +66,25 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
     ):
         return False
     sound = _store_sound(job, found)
-    job.planned_ms = found.planned_ms
-    job.planned_version = sound.version
-    job.planned = found.complete
+    if not found.live and not live:
+        job.planned_ms = found.planned_ms
+    # Live hosts may have been asked meanwhile to hear what this run has planned.
+    if found.live or not live:
+        job.planned_version = sound.version
+        for start_ms, end_ms in found.dropped:
+            job.windows.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
+        _add_windows(job, found.windows, owner_id=step.owner_id)
+    job.planned = complete
     job.stage = JobStage.TRANSCRIBING
     job.save(update_fields=["planned_ms", "planned_version", "planned", "stage"])
     _set_rank_by_length(job, found.duration_ms)
-    for start_ms, end_ms in found.dropped:
-        job.windows.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
-    _add_windows(job, found.windows, owner_id=step.owner_id)
+    # What live hosts left to workers can be read now.
+    job.windows.filter(
+        status=WorkStatus.WAITING, started_at=None, not_before__gt=Now(), end_ms__lte=found.duration_ms
+    ).update(not_before=Now())
     note_left(job)
     close_if_complete(job, owner_id=step.owner_id)
-    if found.complete:
+    if complete:
         begin_joining(sound, job, owner_id=step.owner_id)
     queue.wake_on_commit(max(1, len(found.windows)))
     return True

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from people_app.models import User
 
 
+STAGES = {StepKind.PREPARE: JobStage.PREPARING, StepKind.LIVE: JobStage.TRANSCRIBING}
+"""The stage of a job that one of these steps begins."""
+
+
 class AlreadyTranscribing(Refusal):
     """The session has a job that has not ended."""
 
@@ -138,7 +142,7 @@ def note_start(work: LeasedWork) -> None:
     if isinstance(work, JobStep):
         if work.kind == StepKind.CORRECT:
             return
-        stage = JobStage.PREPARING if work.kind == StepKind.PREPARE else JobStage.FINISHING
+        stage = STAGES.get(StepKind(work.kind), JobStage.FINISHING)
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=JobStatus.PROCESSING, stage=stage, started_at=Coalesce(F("started_at"), Now())
     )

@@ -3,13 +3,45 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TypedDict
 
 from django.db import models
 from django.db.models.functions import Now
 
 from jobs_app.models.jobs import TranscriptionJob
+from jobs_app.models.transcripts import Segment
 
 LIVE_HOST_SILENT_AFTER = timedelta(seconds=10)
+
+
+class StoredInterim(TypedDict):
+    """What is being said. `firm`: how many characters of `text` two hearings agreed on."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+    firm: int
+
+
+class StoredFinal(TypedDict):
+    """A text that never changes any more, and that will be the segment `number`.
+
+    `text` is what people read. `cut_ms` is where the utterance ended that it is from. The rest are columns of
+    its segment.
+    """
+
+    number: int
+    start_ms: int
+    end_ms: int
+    text: str
+    confidence: float | None
+    cut_ms: int
+    raw_text: str
+    raw_words: str
+    corrected_text: str | None
+    corrected_words: str | None
+    language: str
+    language_confidence: float | None
 
 
 class LiveText(models.Model):
@@ -47,6 +79,24 @@ class LiveText(models.Model):
     def __str__(self) -> str:
         return f"live text of job {self.job_id}"
 
+    def segments(self) -> list[Segment]:
+        """Return the finals as the segments that they will be. They are not stored."""
+        finals: list[StoredFinal] = self.finals
+        return [
+            Segment(
+                job_id=self.job_id,
+                number=final["number"],
+                start_ms=final["start_ms"],
+                end_ms=final["end_ms"],
+                confidence=final["confidence"],
+                raw_text=final["raw_text"],
+                corrected_text=final["corrected_text"],
+                raw_words=final["raw_words"],
+                corrected_words=final["corrected_words"],
+            )
+            for final in finals
+        ]
+
 
 class LiveHostQuerySet(models.QuerySet["LiveHost"]):
     def alive(self) -> LiveHostQuerySet:
@@ -64,6 +114,9 @@ class LiveHost(models.Model):
     finals_share = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Percent of its time that finals took lately."
     )
+
+    is_alive: bool
+    """What `jobs_app.watching.overview.live_hosts` adds."""
 
     objects = LiveHostQuerySet.as_manager()
 

@@ -35,7 +35,7 @@ class Vocabulary:
         return count_phrases(text, self.targets) if self.targets else count_words(text)
 
 
-def correction_columns(raw: SpeechSegment, corrected: SpeechSegment) -> dict[str, object]:
+def correction_columns(raw: SpeechSegment, corrected: SpeechSegment) -> dict[str, str | None]:
     """Return those columns of a `Segment` that say what was corrected in what the engine said."""
     return {
         "corrected_text": stored_correction(corrected.text, raw.text),

@@ -24,6 +24,7 @@ from django.db.models.functions import Now
 from jobs_app.models import (
     ChunkTranscription,
     JobStatus,
+    LiveHost,
     ProviderState,
     Runner,
     TranscriptionJob,
@@ -90,6 +91,13 @@ def runners() -> QuerySet[Runner]:
     alive = Runner.objects.alive().filter(pk=OuterRef("pk"))
     columns = {"is_alive": Exists(alive)}  # by a name that the model declares
     return Runner.objects.annotate(**columns).order_by("name")
+
+
+def live_hosts() -> QuerySet[LiveHost]:
+    """Return all live hosts that have reported lately, each with `is_alive`."""
+    alive = LiveHost.objects.alive().filter(pk=OuterRef("pk"))
+    columns = {"is_alive": Exists(alive)}  # by a name that the model declares
+    return LiveHost.objects.annotate(**columns).order_by("name")
 
 
 def provider_states() -> QuerySet[ProviderState]:

@@ -46,7 +46,8 @@ class Preparation:
     `places` has (start_sample, sample_count) of the chunks whose place is new, by their ids. `windows` are
     new ones. They replace the windows that were planned before and lie in `dropped`. `moved` is true if audio
     that had a place has another one now. `peaks` are those of the only chunk, if it was decoded. `complete`
-    means that no more audio will come. `chunks_seen`, `last_seen` and `finished_seen` say how many chunks of
+    means that no more audio will come. With `live`, live hosts transcribe what is not planned yet, so nothing
+    of it is planned here. `chunks_seen`, `last_seen` and `finished_seen` say how many chunks of
     the session this run knew, when the last of them had come, and whether the session had ended. After
     `wait_s` the step must run again.
     """
@@ -61,6 +62,7 @@ class Preparation:
     moved: bool = False
     peaks: bytes = b""
     complete: bool = True
+    live: bool = False
     chunks_seen: int = 1
     last_seen: datetime | None = None
     finished_seen: bool = True
@@ -75,11 +77,18 @@ It also gets the sample of the timeline on which each of these chunks begins.
 
 
 def prepare(
-    step: JobStep, run: Run, pieces: Sequence[PlacedChunk], *, finished: bool, publish: Publish
+    step: JobStep,
+    run: Run,
+    pieces: Sequence[PlacedChunk],
+    *,
+    finished: bool,
+    publish: Publish,
+    live: bool = False,
 ) -> Preparation:
     """Decode those of `pieces` that are new, and plan the windows that are not planned yet.
 
-    `pieces` are the chunks that have come. `finished` means that no more will come.
+    `pieces` are the chunks that have come. `finished` means that no more will come. With `live`, live hosts
+    transcribe what is not planned yet.
 
     Raises:
         SpeechError: the recording has ended and nothing of it can be used, or it is too long.
@@ -94,7 +103,7 @@ def prepare(
     planned_ms = 0 if outdated else job.planned_ms
     search = None
     only = pieces[0] if len(pieces) == 1 and pieces[0].chunk.number == 0 else None
-    if finished and only is not None and only.sample_count is None and not outdated:
+    if finished and only is not None and only.sample_count is None and not outdated and not live:
         planner = Planner(able, start_ms=planned_ms)
         search = _Search(planner, only.chunk, publish, from_ms=planned_ms)
     placement = Placement(
@@ -134,6 +143,8 @@ def prepare(
         dropped = [(0, max(heard_ms, job.planned_ms))]
     elif placement.changed is not None:
         start_ms, end_ms = _windows_around(job, *placement.changed)
+        if end_ms is None and live:
+            end_ms = max(start_ms, planned_ms)
         if end_ms is None:
             # The timeline may have been longer before.
             dropped, from_ms = [(start_ms, max(heard_ms, job.planned_ms))], start_ms
@@ -141,7 +152,7 @@ def prepare(
             dropped, windows = [(start_ms, end_ms)], windows_of(start_ms, end_ms, more_to_come=False)
     if search is not None:
         windows = search.finish()
-    else:
+    elif not live:
         # Windows on a timeline that is not stored yet cannot be published, and neither can windows beside
         # those of another timeline.
         early = finished and not placement.places and not outdated
@@ -157,6 +168,7 @@ def prepare(
         duration_ms=heard_ms,
         planned_ms=heard_ms if finished else max([from_ms, *(window.end_ms for window in windows)]),
         complete=finished,
+        live=live,
         chunks_seen=len(pieces),
         last_seen=max((piece.chunk.received_at for piece in pieces), default=None),
         finished_seen=finished,

@@ -98,8 +98,9 @@ def queue_position(job: TranscriptionJob) -> int | None:
     """
     if job.stage != JobStage.WAITING:
         return None
-    own_rank = JobStep.objects.filter(job=job).values_list("rank", flat=True).first()
+    steps = JobStep.objects.exclude(kind=StepKind.LIVE)
+    own_rank = steps.filter(job=job).values_list("rank", flat=True).first()
     if own_rank is None:
         return None
     before = Q(rank__lt=own_rank) | Q(rank=own_rank, queued_at__lt=job.created_at)
-    return 1 + JobStep.objects.filter(before, status=WorkStatus.WAITING, job__stage=JobStage.WAITING).count()
+    return 1 + steps.filter(before, status=WorkStatus.WAITING, job__stage=JobStage.WAITING).count()

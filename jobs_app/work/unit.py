@@ -23,6 +23,7 @@ from jobs_app.leases import claims
 from jobs_app.lifecycle.failing import settle_failure
 from jobs_app.lifecycle.finishing import finish_job, finish_window
 from jobs_app.lifecycle.joining import finish_joining
+from jobs_app.lifecycle.live import is_live
 from jobs_app.lifecycle.planning import finish_preparation, publish_windows
 from jobs_app.lifecycle.sound_tracks import pieces_of, wish_of
 from jobs_app.lifecycle.starting import note_start
@@ -146,7 +147,8 @@ def _prepare(step: JobStep, run: Run) -> None:
     # This value was loaded before the chunks. If the recording has finished since then, chunks may be
     # missing, and the step runs again.
     finished = _sound_of(step).session.finished_at is not None
-    found = prepare(step, run, pieces, finished=finished, publish=publish)
+    live = _persist(run, lambda: is_live(cast(TranscriptionJob, step.job)))
+    found = prepare(step, run, pieces, finished=finished, publish=publish, live=live)
     _persist(run, lambda: finish_preparation(step, found))
 
 

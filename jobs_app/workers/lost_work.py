@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from jobs_app.leases import claims, queue
 from jobs_app.leases.held import WORK_MODELS
 from jobs_app.lifecycle.failing import avoid_what_is_down, expire_lease
+from jobs_app.lifecycle.live import hand_over_unheard
 from jobs_app.lifecycle.repairs import close_job, unclosed_jobs
-from jobs_app.models import RUNNER_SILENT_AFTER, Runner, TranscriptionJob, WorkStatus
+from jobs_app.models import RUNNER_SILENT_AFTER, LiveHost, Runner, TranscriptionJob, WorkStatus
 from jobs_app.storage import working_copies
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ KEEP_WORKING_COPIES_S = 24 * 3600
 def recover() -> None:
     """Repair lost work. One of all job runners calls this every SWEEP_EVERY_S."""
     expire_leases()
+    hand_over_unheard()
     for job_id in unclosed_jobs():
         close_job(job_id)
     avoid_what_is_down()
@@ -68,7 +70,9 @@ def wake_for_forgotten_work() -> int:
 def prune() -> None:
     """Delete rows that are of no use any more: messages of dead clusters, and runners that are long gone."""
     queue.prune()
-    Runner.objects.filter(beat_at__lt=Now() - 10 * RUNNER_SILENT_AFTER).delete()
+    long_ago = Now() - 10 * RUNNER_SILENT_AFTER
+    Runner.objects.filter(beat_at__lt=long_ago).delete()
+    LiveHost.objects.filter(beat_at__lt=long_ago).delete()
 
 
 def prune_working_copies() -> None:

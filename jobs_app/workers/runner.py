@@ -7,7 +7,6 @@ group is killed and started again. Leases make the kill harmless.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -28,13 +27,14 @@ from jobs_app.leases.run_folder import last_beat
 from jobs_app.lifecycle.failing import give_back
 from jobs_app.models import Runner
 from jobs_app.workers import lost_work
+from jobs_app.workers.end_with_parent import die_with_parent
+from jobs_app.workers.live.children import LiveHosts
 from jobs_app.workers.sweeper import Sweeper
 
 logger = logging.getLogger(__name__)
 
 REPORT_EVERY_S = 2
 LONGEST_RESTART_PAUSE_S = 30
-PR_SET_PDEATHSIG = 1
 
 
 class Cluster:
@@ -50,7 +50,7 @@ class Cluster:
             [sys.executable, str(settings.BASE_DIR / "manage.py"), "workers"],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform.startswith("linux") else None,
+            preexec_fn=die_with_parent if sys.platform.startswith("linux") else None,
         )
         self._group_file.write_text(str(self._process.pid))
         self.started_at = time.time()
@@ -101,10 +101,6 @@ class Cluster:
                 continue
 
 
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def _kill_group(group: int) -> None:
     try:
         os.killpg(group, signal.SIGKILL)
@@ -121,6 +117,7 @@ class JobRunner:
 
     def __init__(self) -> None:
         self._cluster = Cluster()
+        self._live_hosts = LiveHosts()
         self._stop = False
         self._restarts = 0
         self._pause_s = 0.0
@@ -157,13 +154,16 @@ class JobRunner:
         try:
             while not self._stop:
                 self._watch()
+                self._live_hosts.watch()
                 self._do_if_database_answers()
                 time.sleep(0.5)
         finally:
             sweeper.stop()
             logger.info("Stopping: running work may end, for %s s at most", settings.STOP_GRACE_S)
             run_folder.stop_taking_work()
+            self._live_hosts.begin_to_stop()
             killed = self._cluster.stop(grace_s=settings.STOP_GRACE_S)
+            killed += self._live_hosts.stop()
             run_folder.take_work_again()
             self._sign_off(killed)
 
@@ -209,6 +209,7 @@ class JobRunner:
     def _do_if_database_answers(self) -> None:
         now = time.monotonic()
         try:
+            self._live_hosts.release_lost()
             if now - self._reported > REPORT_EVERY_S:
                 self._reported = now
                 self._report()

@@ -1,10 +1,10 @@
-"""Recordings and the audio they are made of."""
+"""Recordings."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -13,14 +13,13 @@ from django.db.models import Case, Count, F, Max, OuterRef, Q, Subquery, Sum, Wh
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from jobs_app.models import JOB_ACTIVE, JobStatus, PlacedChunk, SoundTrack, TranscriptionJob
-from speech.types import SAMPLE_RATE
+from jobs_app.models import JOB_ACTIVE, JobStatus, SoundTrack, TranscriptionJob
+from jobs_app.recordings import Arrival
+from sessions_app.models.chunks import AudioChunk, AudioChunkQuerySet
+from sessions_app.models.live import LivePiece
 
 if TYPE_CHECKING:
     from people_app.models import User
-
-
-SAMPLES_PER_MS = SAMPLE_RATE // 1000
 
 
 class SessionSource(models.TextChoices):
@@ -166,6 +165,28 @@ class RecordingSession(models.Model):
     def may_have_several_tracks(self) -> bool:
         return self.chunks.filter(continues=False).exclude(audio_tracks=1).exists()
 
+    @classmethod
+    def arrivals(cls, session_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Arrival]:
+        pieces = LivePiece.objects.filter(session=OuterRef("pk")).order_by("-first_sample")
+        chunks = AudioChunk.objects.filter(session=OuterRef("pk")).order_by().values("session")
+        rows = cls.objects.order_by().filter(pk__in=session_ids)
+        return {
+            pk: Arrival(newest, n_chunks or 0, finished=finished_at is not None)
+            for pk, newest, n_chunks, finished_at in rows.values_list(
+                "pk",
+                Subquery(pieces.values("first_sample")[:1]),
+                Subquery(chunks.annotate(n=Count("pk")).values("n")),
+                "finished_at",
+            )
+        }
+
+    def plain_sound_from(self, first_sample: int, most: int) -> bytes | None:
+        # A chunk and the removal of its pieces are one transaction. So what is in no piece any more is in a
+        # chunk that the second query finds.
+        if sound := LivePiece.objects.of(self.pk).sound_from(first_sample, most):
+            return sound
+        return AudioChunk.objects.filter(session=self.pk).plain_sound_from(first_sample, most)
+
     def job_started(self, job: TranscriptionJob) -> None:
         """Make a new job the current one, unless there is a transcript already."""
         # The current job may have completed since this row was read.
@@ -206,63 +227,3 @@ class RecordingSession(models.Model):
             # Somebody deleted the jobs. Nothing is being done, and there is no transcript.
             return SessionState.CANCELLED
         return SessionState(status)
-
-
-class AudioChunkQuerySet(models.QuerySet["AudioChunk"]):
-    def with_length(self) -> AudioChunkQuerySet:
-        """Add `length_ms`: the length that workers measured, or else the length in the header."""
-        places = PlacedChunk.objects.filter(chunk=OuterRef("pk")).order_by("pk")
-        measured = Subquery(places.values("sample_count")[:1]) / SAMPLES_PER_MS
-        # They are a dictionary for the reason given in with_summary().
-        columns = {"length_ms": Coalesce(measured, F("duration_ms"), output_field=models.BigIntegerField())}
-        return self.annotate(**columns)
-
-
-class AudioChunk(models.Model):
-    """One stored piece of a session's audio, as it arrived. Workers note their findings in PlacedChunk."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    session = models.ForeignKey(
-        RecordingSession, on_delete=models.CASCADE, related_name="chunks", db_index=False
-    )
-    number = models.PositiveIntegerField()
-    file = models.FileField(upload_to="audio", max_length=200)
-    filename = models.CharField(max_length=255, blank=True, help_text="The name it was sent under.")
-    container = models.CharField(max_length=60, blank=True)
-    codec = models.CharField(max_length=60, blank=True)
-    audio_tracks = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="How many its header names; 0: not known."
-    )
-    continues = models.BooleanField(
-        default=False, help_text="Part of a stream whose header came with an earlier piece."
-    )
-    claimed_ms = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="The length its sender gives; used where it cannot be decoded."
-    )
-    duration_ms = models.PositiveBigIntegerField(
-        null=True, blank=True, help_text="The length that its header gives."
-    )
-    size_bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
-    received_at = models.DateTimeField(db_default=Now())
-
-    # `with_length()` adds this.
-    length_ms: int | None
-    # `RecordingSession.chunks_in_order()` adds this.
-    age: timedelta
-
-    objects = AudioChunkQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["number"]
-        constraints = [
-            models.UniqueConstraint(fields=["session", "number"], name="chunk_number_once_per_session"),
-            models.CheckConstraint(condition=Q(size_bytes__gt=0), name="chunk_not_empty"),
-        ]
-        indexes = [
-            # This index is for the list of all chunks in the admin.
-            models.Index(fields=["-received_at", "-id"], name="chunk_newest"),
-        ]
-
-    def __str__(self) -> str:
-        return f"chunk {self.number} of {self.session_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from binascii import crc32
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -31,7 +32,7 @@ from rest.refusals import NotReady, WrongState
 from rest.throttling import UploadThrottle, allows
 from sessions_app.arrival.audio import AudioMissing, StoredAudio, stored_audio
 from sessions_app.arrival.intake import check_track
-from sessions_app.models import AudioChunk, RecordingSession
+from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from sessions_app.options.forms import SHOWN_TRACKS, OptionsForm, initial_of
 from sessions_app.pages.cost import usage_note
 from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to
@@ -54,6 +55,13 @@ def find_job(request: HttpRequest, pk: uuid.UUID, *more: str) -> TranscriptionJo
     """
     jobs = TranscriptionJob.objects.for_user(person(request)).select_related("session", "sound", *more)
     return get_object_or_404(jobs, pk=pk)
+
+
+def is_watched(job: TranscriptionJob) -> bool:
+    """Return whether the page shows the text while it grows: of recordings, until the text is complete."""
+    session = job.session
+    recorded = session.source != SessionSource.UPLOAD
+    return recorded and job.status in JOB_ACTIVE and session.current_job_id == job.pk
 
 
 def progress_of(job: TranscriptionJob) -> dict[str, object]:
@@ -91,6 +99,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         "joining": joining,
         "correcting": correcting,
         "pause": pause,
+        "watched": is_watched(job),
         "heard": heard if len(heard) <= PREVIEW_CHARACTERS else f"… {heard[-PREVIEW_CHARACTERS:]}",
         "version": "-".join(map(str, shown)),
         "final": job.status not in JOB_ACTIVE and not joining and not correcting,
@@ -133,6 +142,7 @@ def job_page(
         "job": job,
         "active": reading.growing,
         "correction": state_of(job),
+        "socket": f"{settings.URL_PREFIX}/ws/sessions/{session.pk}/live/" if is_watched(job) else "",
         "options": options,
         "session": session,
         "chunk": chunk,

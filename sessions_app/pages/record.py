@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
+from jobs_app.models import LiveHost
 from jobs_app.models.options import Door
 from people_app.tokens import person
 from sessions_app.options.forms import OptionsForm
@@ -21,7 +22,9 @@ from sessions_app.options.forms import OptionsForm
 def record(request: HttpRequest) -> HttpResponse:
     page = {
         "form": OptionsForm(user=person(request), door=Door.RECORDER_PAGE),
-        "chunk_s": settings.RECORDER_CHUNK_S,
+        "cuts_s": " ".join(map(str, settings.RECORDER_CUTS_S)),
+        "sockets": f"{settings.URL_PREFIX}/ws/sessions/",
+        "live": LiveHost.objects.alive().exists(),
         # The page reports this often, so that a paused recording is not ended because one report was lost.
         "alive_s": max(1, settings.ABANDONED_AFTER_S // 3),
     }

@@ -15,7 +15,7 @@ from jobs_app.models.transcripts import Segment
 from rest.outputs import ErrorOutput
 from sessions_app.transcripts.edits import changes_in
 from sessions_app.transcripts.outputs import JobOutput, SegmentOutput
-from sessions_app.transcripts.reading import read_segment
+from sessions_app.transcripts.reading import SegmentsSoFar, read_segment
 
 ONE_JOB = extend_schema(responses={200: JobOutput, 404: ErrorOutput})
 ACCEPTED = extend_schema(responses={202: JobOutput, 404: ErrorOutput, 409: ErrorOutput})
@@ -33,7 +33,7 @@ class JobViewSet(jobs.JobViewSet):
     def segments(self, request: Request, pk: str) -> Response:
         job = self.get_object()
         # According to the stubs, a view can only paginate rows of its own model.
-        segments = cast("QuerySet[Any]", job.segments.order_by("start_ms", "number"))
+        segments = cast("QuerySet[Any]", SegmentsSoFar(job))
         rows = cast("list[Segment]", self.paginate_queryset(segments))
         changes = changes_in(job.pk, [row.number for row in rows])
         page = [read_segment(row, changes.get(row.number, {})) for row in rows]

@@ -13,7 +13,7 @@ from heapq import merge
 
 from django.db.models import QuerySet
 
-from jobs_app.models import JOB_ACTIVE, JobStatus, TranscriptionJob
+from jobs_app.models import JOB_ACTIVE, JobStatus, LiveText, TranscriptionJob
 from jobs_app.models.transcripts import Segment, SegmentKind, Transcript, as_read
 from sessions_app.transcripts.edits import Changes, changes_in
 from sessions_app.transcripts.gaps import Gap, gap_captions, gaps_of
@@ -83,8 +83,12 @@ class Reading:
         return join_texts([texts.get(number, as_read(raw, corrected)) for number, raw, corrected in rows])
 
     def segments(self) -> Iterator[ReadSegment]:
-        """Return the final segments in the order of time. This takes two SQL statements."""
-        return segments_of(self.job_id)
+        """Return the final segments in the order of time. This takes two SQL statements.
+
+        While the job goes on, what was heard live and is not stored as segments yet comes after them, which
+        takes one more.
+        """
+        return segments_of(self.job_id, live=self.growing)
 
     def with_gaps(self) -> Iterator[SpeechSegment]:
         """Return the segments, with a sentence where sound is missing, for text files and captions."""
@@ -109,11 +113,16 @@ def read(job: TranscriptionJob) -> Reading:
     )
 
 
-def segments_of(job_id: uuid.UUID, *, start_ms: int = 0, end_ms: int | None = None) -> Iterator[ReadSegment]:
+def segments_of(
+    job_id: uuid.UUID, *, start_ms: int = 0, end_ms: int | None = None, live: bool = False
+) -> Iterator[ReadSegment]:
     """Return the final segments of a job that touch `[start_ms, end_ms)`, in the order of time.
 
-    This takes two SQL statements.
+    This takes two SQL statements. With `live`, which takes one more, what was heard live of the whole
+    recording and is not stored as segments yet comes after them.
     """
+    # These are read first. If they become segments meanwhile, they are among the rows.
+    heard = {segment.number: segment for segment in heard_live(job_id)} if live else {}
     rows = _final_segments(job_id)
     if start_ms:
         rows = rows.filter(end_ms__gte=start_ms)
@@ -121,7 +130,43 @@ def segments_of(job_id: uuid.UUID, *, start_ms: int = 0, end_ms: int | None = No
         rows = rows.filter(start_ms__lt=end_ms)
     changes = changes_in(job_id)
     for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
+        heard.pop(row.number, None)
         yield read_segment(row, changes.get(row.number, {}))
+    for segment in heard.values():
+        yield read_segment(segment, changes.get(segment.number, {}))
+
+
+def heard_live(job_id: uuid.UUID) -> list[Segment]:
+    """Return what was heard live of a recording that goes on, and is not stored as segments yet.
+
+    This takes one SQL statement.
+    """
+    live = LiveText.objects.filter(job=job_id).first()
+    return live.segments() if live else []
+
+
+class SegmentsSoFar:
+    """The segments of a job for pages of a list, in the order of time: those that are stored, then those that
+    were heard live and are not stored yet.
+    """
+
+    def __init__(self, job: TranscriptionJob) -> None:
+        heard = heard_live(job.pk) if job.status in JOB_ACTIVE else []
+        self._rows = job.segments.order_by("start_ms", "number")
+        stored = set()
+        if heard:
+            numbers = [segment.number for segment in heard]
+            stored = set(self._rows.filter(number__in=numbers).values_list("number", flat=True))
+        self._heard = [segment for segment in heard if segment.number not in stored]
+        self._n_rows = self._rows.count()
+
+    def __len__(self) -> int:
+        return self._n_rows + len(self._heard)
+
+    def __getitem__(self, part: slice) -> list[Segment]:
+        rows = list(self._rows[part]) if part.start < self._n_rows else []
+        first, end = (max(0, n - self._n_rows) for n in (part.start, part.stop))
+        return rows + self._heard[first:end]
 
 
 def read_segment(row: Segment, changes: Changes) -> ReadSegment:

@@ -17,7 +17,7 @@ _ENGINES = {
     "fake": "speech.engines.fake:FakeEngine",
     "openai": "speech.engines.openai.engine:OpenAIEngine",
 }
-_FAKE = Capabilities(needs_voice_activity=False)
+_FAKE = Capabilities(needs_voice_activity=False, live=True)
 _loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
 
 
@@ -49,8 +49,8 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
         return openai_capabilities(model, provider)
     languages, short = languages_of(model), hears_short_context(model)
     if languages == ENGLISH:
-        return Capabilities(languages=ENGLISH, detects_language=False, short_windows=short)
-    return Capabilities(languages=languages, translates_to=ENGLISH, short_windows=short)
+        return Capabilities(languages=ENGLISH, detects_language=False, live=True, short_windows=short)
+    return Capabilities(languages=languages, translates_to=ENGLISH, live=True, short_windows=short)
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:

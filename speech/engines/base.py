@@ -46,9 +46,9 @@ class Capabilities:
     """What one model can and cannot do. Windows are planned from it, and options are checked against it.
 
     If `languages` is empty, the model knows any language. `translates_to` has the languages that it can
-    translate into. Without `needs_voice_activity`, all sound counts as speech. A window of a file should last
-    from `min_window_s` to `max_window_s`. With `short_windows`, a window of a few
-    seconds takes little time.
+    translate into. With `live`, its engine is also a `speech.live.listening.LiveEngine`. Without
+    `needs_voice_activity`, all sound counts as speech. A window of a file should last from `min_window_s` to
+    `max_window_s`. With `short_windows`, a window of a few seconds takes little time.
     """
 
     languages: frozenset[str] = frozenset()
@@ -57,6 +57,7 @@ class Capabilities:
     word_times: bool = True
     prompt: bool = True
     diarizes: bool = False
+    live: bool = False
     needs_voice_activity: bool = True
     min_window_s: int = 40
     max_window_s: int = 60

@@ -6,6 +6,7 @@ word of any recording, and sees which second was lost or doubled. Hint words mak
     fake:slow=2           each window takes two seconds more
     fake:fail             EngineFailed, which is worth another try
     fake:fail=permanent   NotSupported, which is not
+    fake:fail=utterance   EngineFailed, but only for utterances, which are heard while somebody speaks
     fake:crash            the process is killed
     fake:hang             it never returns, and no exception can reach it
     fake:once=FILE        the hints after it work only for the first process that creates FILE
@@ -17,7 +18,7 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def make_numbered_audio(first: int, count: int) -> Samples:
 
 class FakeEngine:
     name = "fake"
-    capabilities = Capabilities(needs_voice_activity=False)
+    capabilities = Capabilities(needs_voice_activity=False, live=True)
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
@@ -61,21 +62,34 @@ class FakeEngine:
         on_wait: Callable[[], None] | None = None,
     ) -> Transcription:
         slow_s = _misbehave(options.prompt)
-        words = [
-            Word(n * 1000, n * 1000 + 1000, text, 1.0)
-            for n in range(len(samples) // SAMPLE_RATE)
-            if (text := _read(samples[n * SAMPLE_RATE : (n + 1) * SAMPLE_RATE]))
-        ]
         segments = []
-        for at in range(0, len(words), WORDS_PER_SEGMENT):
-            some = tuple(words[at : at + WORDS_PER_SEGMENT])
-            text = " ".join(word.text for word in some)
-            segment = SpeechSegment(some[0].start_ms, some[-1].end_ms, text, confidence=1.0, words=some)
-            time.sleep(slow_s * len(some) / len(words))
+        for segment in _segments(samples, slow_s=slow_s):
             segments.append(segment)
             if on_segment is not None:
                 on_segment(segment)
         return Transcription(tuple(segments), options.language or "en", 1.0)
+
+    def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
+        slow_s = _misbehave(options.prompt, utterance=True)
+        return Transcription(tuple(_segments(samples, slow_s=slow_s)), options.language or "en", 1.0)
+
+    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
+        text = " ".join(segment.text for segment in _segments(samples, slow_s=0))
+        return text, options.language or "en"
+
+
+def _segments(samples: Samples, *, slow_s: float) -> Iterator[SpeechSegment]:
+    """Yield the numbers in the whole seconds of `samples`. All of them take `slow_s` longer."""
+    words = [
+        Word(n * 1000, n * 1000 + 1000, text, 1.0)
+        for n in range(len(samples) // SAMPLE_RATE)
+        if (text := _read(samples[n * SAMPLE_RATE : (n + 1) * SAMPLE_RATE]))
+    ]
+    for at in range(0, len(words), WORDS_PER_SEGMENT):
+        some = tuple(words[at : at + WORDS_PER_SEGMENT])
+        text = " ".join(word.text for word in some)
+        time.sleep(slow_s * len(some) / len(words))
+        yield SpeechSegment(some[0].start_ms, some[-1].end_ms, text, confidence=1.0, words=some)
 
 
 def _read(second: Samples) -> str:
@@ -92,14 +106,14 @@ def _read(second: Samples) -> str:
     return f"w{digits}"
 
 
-def _misbehave(prompt: str) -> float:
-    """Do what the hint words say. Return how many seconds this window should take longer."""
+def _misbehave(prompt: str, *, utterance: bool = False) -> float:
+    """Do what the hint words say. Return how many seconds this window or utterance should take longer."""
     slow_s = 0.0
     for hint in prompt.split():
         name, _, value = hint.partition("=")
         if name == "fake:slow":
             slow_s = float(value)
-        elif name == "fake:fail":
+        elif name == "fake:fail" and (value != "utterance" or utterance):
             raise (NotSupported if value == "permanent" else EngineFailed)(
                 "The fake engine was asked to fail."
             )

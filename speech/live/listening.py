@@ -20,7 +20,7 @@ import numpy as np
 
 from speech.engines.base import TranscribeOptions
 from speech.live.draft import Draft
-from speech.live.utterances import Utterance, Utterances
+from speech.live.utterances import Cutter, SoundUtterances, Utterance, Utterances
 from speech.samples import Samples
 from speech.types import SAMPLE_RATE, SpeechSegment, Transcription, ms_to_samples
 
@@ -69,11 +69,16 @@ class Final:
 
 
 class Listening:
-    """The live transcription of one recording from `start_ms` on."""
+    """The live transcription of one recording from `start_ms` on.
 
-    def __init__(self, start_ms: int = 0, options: TranscribeOptions | None = None) -> None:
+    Without `voice_activity`, all sound counts as speech.
+    """
+
+    def __init__(
+        self, start_ms: int = 0, options: TranscribeOptions | None = None, *, voice_activity: bool = True
+    ) -> None:
         self.options = options or TranscribeOptions()
-        self._utterances = Utterances(start_ms)
+        self._utterances: Cutter = Utterances(start_ms) if voice_activity else SoundUtterances(start_ms)
         self._ended: deque[Utterance] = deque()
         self._blocks: list[Samples] = []
         self._kept_from_ms = start_ms
@@ -91,9 +96,35 @@ class Listening:
         return self._final_ms
 
     @property
+    def heard_ms(self) -> int:
+        """The position up to which all that was said is heard, as interim or final."""
+        heard_ms = max(self._final_ms, self._draft.heard_ms)
+        if self._ended:
+            return heard_ms
+        utterance = self._utterances.open()
+        if utterance is None or utterance.speech_end_ms <= heard_ms:
+            return self.received_ms
+        return max(heard_ms, utterance.start_ms)
+
+    @property
+    def oldest(self) -> Utterance | None:
+        """The oldest utterance that has ended and was not heard yet."""
+        return self._ended[0] if self._ended else None
+
+    @property
     def ended_ms(self) -> int | None:
         """Where the oldest utterance ended that was not heard yet."""
         return self._ended[0].end_ms if self._ended else None
+
+    @property
+    def n_ended(self) -> int:
+        """How many utterances have ended and were not heard yet."""
+        return len(self._ended)
+
+    @property
+    def undrafted_ms(self) -> int:
+        """How much audio has come since the last interim."""
+        return self.received_ms - self._drafted_ms
 
     def feed(self, samples: Samples) -> None:
         """Take the next samples, float32 at 16 kHz, in any number."""
@@ -112,10 +143,7 @@ class Listening:
         heard = engine.transcribe_utterance(self._sound(utterance.start_ms, utterance.end_ms), self.options)
         if not self.options.language and _decides_language(utterance, heard):
             self.options = replace(self.options, language=heard.language)
-        self._ended.popleft()
-        self._final_ms = utterance.end_ms
-        self._draft = Draft()
-        self._forget_before(utterance.end_ms)
+        self.skip_final()
         return Final(
             utterance.start_ms,
             utterance.end_ms,
@@ -124,13 +152,21 @@ class Listening:
             heard.language_confidence,
         )
 
+    def skip_final(self) -> Utterance:
+        """Give up the oldest utterance that has ended: somebody else hears it."""
+        utterance = self._ended.popleft()
+        self._final_ms = utterance.end_ms
+        self._draft = Draft()
+        self._forget_before(utterance.end_ms)
+        return utterance
+
     def wants_interim(self, least_new_ms: int) -> bool:
         """Whether somebody speaks and `least_new_ms` were said since the last interim."""
         utterance = None if self._ended else self._utterances.open()
         return (
             utterance is not None
             and utterance.speech_end_ms - utterance.speech_start_ms >= LEAST_SPEECH_MS
-            and self.received_ms - self._drafted_ms >= least_new_ms
+            and self.undrafted_ms >= least_new_ms
             and utterance.speech_end_ms > self._draft.heard_ms
         )
 

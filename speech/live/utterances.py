@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 from speech.samples import Samples
 from speech.types import Span, samples_to_ms
@@ -52,6 +53,68 @@ class Utterance:
     end_ms: int
     speech_start_ms: int
     speech_end_ms: int
+
+
+class Cutter(Protocol):
+    """Cuts audio that is fed in blocks into utterances. `Utterances` says what each of these is."""
+
+    @property
+    def received_ms(self) -> int: ...
+
+    def feed(self, samples: Samples) -> list[Utterance]: ...
+
+    def finish(self) -> list[Utterance]: ...
+
+    def open(self) -> Utterance | None: ...
+
+    def pauses(self, start_ms: int, least_ms: int) -> list[Span]: ...
+
+    def silent_until_ms(self) -> int: ...
+
+
+class SoundUtterances:
+    """Cuts audio for an engine that needs no voice activity: all sound counts as speech.
+
+    An utterance ends at each full `LENGTH_MS` of the recording's timeline.
+    """
+
+    LENGTH_MS = 5_000
+
+    def __init__(self, start_ms: int = 0) -> None:
+        self._start_ms = start_ms
+        self._n_samples = 0
+        self._cut_ms = start_ms
+
+    @property
+    def received_ms(self) -> int:
+        return self._start_ms + samples_to_ms(self._n_samples)
+
+    def feed(self, samples: Samples) -> list[Utterance]:
+        self._n_samples += len(samples)
+        ended = []
+        while (
+            end_ms := self._cut_ms // self.LENGTH_MS * self.LENGTH_MS + self.LENGTH_MS
+        ) <= self.received_ms:
+            ended.append(self._until(end_ms))
+            self._cut_ms = end_ms
+        return ended
+
+    def finish(self) -> list[Utterance]:
+        rest = self.open()
+        self._cut_ms = self.received_ms
+        return [rest] if rest else []
+
+    def open(self) -> Utterance | None:
+        return self._until(self.received_ms) if self.received_ms > self._cut_ms else None
+
+    def pauses(self, start_ms: int, least_ms: int) -> list[Span]:
+        return []
+
+    def silent_until_ms(self) -> int:
+        return self._cut_ms
+
+    def _until(self, end_ms: int) -> Utterance:
+        return Utterance(self._cut_ms, end_ms, self._cut_ms, end_ms)
 
 
 class Utterances:

@@ -1,5 +1,6 @@
 // Connects the microphone, the recording and the sender. The page shows their state.
 
+import { Live } from "./live.js";
 import { Machine } from "./machine.js";
 import { Recording } from "./recording.js";
 import { storeRemedy } from "./said.js";
@@ -10,15 +11,16 @@ import { takeRecording } from "./store.js";
 const STANDS_AFTER_MS = 3000;
 
 export class Desk {
-  // `site` is {user, userName, urls, chunkSamples, aliveMs}. `page` has these functions:
+  // `site` is {user, userName, urls, cutSamples, aliveMs}. urls is {sessions, who, sockets}. `page` has these functions:
   // title(), options(), microphone() -> {chosen, remembered} return what the person has entered;
-  // show(), heard(batch), opened() are called when something has changed;
+  // live() returns whether live words are wanted; have() the id of the last final segment that came live;
+  // show(), heard(batch), opened() are called when something has changed; said(message) gets what came live;
   // problem(cause, sentence) shows a problem, and "" takes it away; goTo(job) is called when all is on the server;
   // broke(mistake) is called after a mistake in this program. `store` must be set before the first start().
   constructor(site, page) {
     Object.assign(this, { site, page });
     this.machine = new Machine(() => page.show());
-    this.store = this.microphone = this.recording = this.sender = this.wakeLock = null;
+    this.store = this.microphone = this.recording = this.sender = this.live = this.wakeLock = null;
     // The title that was last taken from its field.
     this.title = "";
     // The audio thread has given this many samples of this recording.
@@ -45,17 +47,26 @@ export class Desk {
     const { page, site } = this;
     if (!(await this.open())) return;
     this.title = page.title();
-    const { user, chunkSamples } = site;
-    const given = { user, title: this.title, options: page.options(), chunkSamples };
+    const { user, cutSamples } = site;
+    const given = { user, title: this.title, options: page.options(), cutSamples };
     const recording = (this.recording = Recording.begin(this.store, given));
     recording.release = await takeRecording(recording.row.id);
     recording.onChange = () => {
       this.sender.poke();
+      this.live.heard();
       page.show();
     };
     recording.onStoreProblem = (refusal) => page.problem("store", storeRemedy(refusal));
     this.sender = new Sender(recording, site.urls, site.userName, site.aliveMs);
     this.sender.onChange = () => page.show();
+    this.live = this.sender.live = new Live(recording, {
+      sockets: site.urls.sockets,
+      have: page.have,
+      take: page.said,
+      onChange: () => page.show(),
+      poke: () => this.sender?.state !== "refused" && this.sender?.wake(),
+    });
+    this.wantLive();
     await recording.save();
     // This is asked for only now, because some browsers then ask the person.
     navigator.storage?.persist?.();
@@ -66,6 +77,12 @@ export class Desk {
       .run()
       .then((job) => this.ended(job))
       .catch((mistake) => page.broke(mistake));
+  }
+
+  // Call this when the person has switched live words on or off.
+  wantLive() {
+    if (this.page.live()) this.live?.open();
+    else this.live?.close();
   }
 
   async pause() {
@@ -93,7 +110,8 @@ export class Desk {
   ended(job) {
     const { release } = this.recording;
     const discarded = this.sender.gone;
-    this.recording = this.sender = null;
+    this.live.stop();
+    this.recording = this.sender = this.live = null;
     release?.();
     if (job) return this.page.goTo(job);
     this.page.problem("microphone", discarded ? "" : "Nothing was recorded. Press Record and wait until the clock runs.");
@@ -158,6 +176,7 @@ export class Desk {
     this.heardAt = performance.now();
     if (batch.samples) {
       this.recording.add(batch.samples);
+      this.live.heard();
       this.counted += batch.samples.length;
     }
     this.page.heard(batch);

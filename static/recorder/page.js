@@ -2,19 +2,22 @@
 
 import { copyOf, inField, part, write } from "../lib/dom.js";
 import { clock } from "../lib/words.js";
+import { GrowingText } from "../live/text.js";
+import { Transcript } from "../live/transcript.js";
 import { chosenOptions, optionFields } from "../options/chosen.js";
 import { Desk } from "./desk.js";
 import { LeftOver, mayDiscard, save } from "./left.js";
-import { howFar, STATE_WORDS, whyNotSent } from "./said.js";
+import { howFar, liveNote, STATE_WORDS, whyNotSent } from "./said.js";
 import { RATE, whyNot } from "./sound/capture.js";
 import { Level } from "./sound/level.js";
 import { Microphones } from "./sound/microphones.js";
 import { openStore } from "./store.js";
-import { Transcript } from "./transcript.js";
 
 const root = part("recorder");
-const { user, userName, chunkS, aliveS, sessions, jobs, who, home } = root.dataset;
-const urls = { sessions, who };
+const { user, userName, cutsS, aliveS, sessions, sockets, jobs, who, home } = root.dataset;
+const urls = { sessions, who, sockets };
+// This browser remembers whether live words are switched off.
+const LIVE = "recorder-live";
 // The buttons, by the events of the machine.
 const buttons = { start: part("record"), pause: part("pause"), resume: part("resume"), stop: part("stop") };
 // These buttons get the focus when the pressed button disappears.
@@ -23,12 +26,15 @@ const options = optionFields(root);
 const microphones = new Microphones(part("microphone"));
 const level = new Level(part("level"), part("hint"));
 const desk = new Desk(
-  { user, userName, urls, chunkSamples: Number(chunkS) * RATE, aliveMs: Number(aliveS) * 1000 },
+  { user, userName, urls, cutSamples: cutsS.split(" ").map((s) => Number(s) * RATE), aliveMs: Number(aliveS) * 1000 },
   {
     title: () => part("title").value.trim(),
     options: () => chosenOptions(root),
     microphone: () => microphones.wanted,
+    live: () => part("live").checked,
+    have: () => transcript.have,
     show,
+    said: (message) => transcript.take(message),
     heard,
     opened,
     problem,
@@ -37,8 +43,9 @@ const desk = new Desk(
   },
 );
 const transcript = new Transcript(
-  part("text"),
-  () => (desk.recording?.row.job ? `${jobs}${desk.recording.row.job}/` : ""),
+  new GrowingText(part("text")),
+  jobs,
+  () => desk.recording?.row.job ?? "",
   (why) => problem("job", why && `${why} The recording goes on and is kept; retry the transcript when it is finished.`),
 );
 let leftOver;
@@ -75,6 +82,12 @@ function listen() {
   part("discard").addEventListener("click", () => (desk.deleted || mayDiscard(desk.recording.row)) && desk.sender.discard());
   part("title").addEventListener("change", () => desk.retitle());
   part("microphone").addEventListener("change", () => desk.alone(choose));
+  part("live").checked = !part("live").disabled && localStorage.getItem(LIVE) !== "off";
+  part("live").addEventListener("change", ({ target }) => {
+    localStorage.setItem(LIVE, target.checked ? "on" : "off");
+    desk.wantLive();
+    show();
+  });
   for (const field of options) {
     field.addEventListener("change", () => desk.refusedOptions && desk.sender.change(chosenOptions(root)));
   }
@@ -87,6 +100,7 @@ function listen() {
   window.addEventListener("pagehide", () => desk.recording?.saveTail());
   navigator.mediaDevices.addEventListener("devicechange", () => microphones.show());
   setInterval(() => desk.watch(), 1000);
+  show();
 }
 
 async function choose() {
@@ -127,6 +141,8 @@ function show() {
   part("discard").hidden = !refused || state !== "sending";
   part("download").hidden = deleted;
   problem("send", whyNotSent(desk));
+  transcript.speaks(desk.live?.speaks ?? false);
+  write(part("live-note"), liveNote(desk.live, part("live")));
   part("sent").hidden = !recording;
   if (recording) part("sent").textContent = howFar(desk);
   if (state !== shownState) entered(state);

@@ -15,6 +15,8 @@ export class Sender {
     this.kind = this.why = "";
     this.force = false;
     this.gone = false;
+    // The Live of this recording, if it has one.
+    this.live = null;
     this.onChange = () => {};
     this.wake = () => {};
     this.online = () => this.wake();
@@ -90,13 +92,13 @@ export class Sender {
   }
 
   next() {
-    const { row, recording } = this;
+    const { row, recording, live } = this;
     const nothing = row.stopped && recording.number === 0;
     if (nothing) return () => this.giveUp();
     if (!row.session) return () => this.create();
-    if (recording.waiting.size) return () => this.sendPiece(Math.min(...recording.waiting));
+    if (recording.waiting.size && !live?.carries) return () => this.sendPiece(Math.min(...recording.waiting));
     if (row.title !== row.sentTitle) return () => this.rename();
-    if (row.stopped) return () => this.finish();
+    if (row.stopped && (live?.arrived || !recording.waiting.size)) return () => this.finish();
     if (performance.now() - this.heardAt >= this.aliveMs) return () => this.rename();
     return null;
   }
@@ -176,6 +178,8 @@ export class Sender {
       await this.ask(`${this.sessionUrl}finish/`, { method: "POST", body });
     } catch (problem) {
       if (problem.code !== "chunks_missing") throw problem;
+      // The server has put together others than it got by the socket. So it gets these.
+      if (recording.waiting.size) return this.live.close();
       // The server had these pieces, and there is no other copy. A recording with a gap is better than none.
       this.force = true;
       return;

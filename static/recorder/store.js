@@ -1,10 +1,11 @@
 // Stores recordings that are not sent yet in IndexedDB, where they survive the loss of the tab, the browser or the
 // network.
 //
-// recordings  {id, user, title, options, startedAt, chunkSamples, cut, samples, base, stopped, key,
+// recordings  {id, user, title, options, startedAt, ends, base, stopped, key,
 //              and once the server knows it: session, job, sentTitle}
-//             cut: the number of pieces; samples: the number of samples in them; base: the first piece of this
-//             session; key: the idempotency key with which the session is created only once
+//             ends: the sample at which each piece ends; base: the first piece of this session; key: the idempotency
+//             key with which the session is created only once. Rows of earlier versions have chunkSamples, cut and
+//             samples instead of ends: the length of all pieces, how many there are, and their samples together
 // chunks      {recording, number, samples, sha256, wav}: full pieces; deleted once the server has them
 // tails       {recording, number, part, pcm}: the piece that is being filled, second by second
 

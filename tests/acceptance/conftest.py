@@ -73,8 +73,10 @@ class RunnerProcess:
         return psutil.Process(self._process.pid)
 
     def _cluster(self) -> psutil.Process | None:
-        children = self.process.children()
-        return children[0] if children else None
+        return next((child for child in self.process.children() if "workers" in child.cmdline()), None)
+
+    def live_hosts(self) -> list[psutil.Process]:
+        return [child for child in self.process.children() if "livehost" in child.cmdline()]
 
     def cluster_processes(self) -> list[int]:
         """The processes under the sentinel: workers, pusher and monitor."""

@@ -29,13 +29,33 @@ def wakes(monkeypatch):
 
 
 @pytest.fixture
-def new_session(db, settings, tmp_path):
-    """Make a session of one chunk; with `seconds`, of audio that the fake engine can read."""
+def folders(settings, tmp_path):
     settings.MEDIA_ROOT = tmp_path / "media"
     settings.WORK_DIR = tmp_path / "work"
     settings.RUN_DIR = tmp_path / "run"
     for folder in (settings.MEDIA_ROOT, settings.WORK_DIR, settings.RUN_DIR):
         folder.mkdir()
+
+
+@pytest.fixture
+def new_speaker(db, folders, wakes):
+    """Start a recording that somebody speaks into through a socket. There is a live host for it."""
+    from tests.jobs.speaking import Speaker, host_reports
+
+    host_reports()
+    return Speaker
+
+
+@pytest.fixture
+def host(db):
+    from tests.jobs.speaking import RunningHost
+
+    return RunningHost()
+
+
+@pytest.fixture
+def new_session(db, folders):
+    """Make a session of one chunk; with `seconds`, of audio that the fake engine can read."""
 
     def make(owner, *, seconds: int = 0, source: str = "upload", first: int = 0) -> RecordingSession:
         session = RecordingSession.objects.create(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Count, F, Min, Sum
+from django.db.models import Count, F, Max, Min, Sum
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
@@ -14,7 +14,16 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jobs_app.models import ChunkTranscription, JobStatus, Runner, TranscriptionJob, WorkStatus
+from jobs_app.models import (
+    ChunkTranscription,
+    JobStatus,
+    JobStep,
+    LiveHost,
+    Runner,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
 from jobs_app.watching.overview import provider_overview
 from rest.errors import PermissionDenied, body
 from rest.refusals import TryAgain
@@ -38,7 +47,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 class JobCollector(Collector):
     """Collect the metrics from the rows of the database, so that every process gives the same values.
 
-    This takes four queries, and two more if there are speech servers.
+    This takes six queries, and two more if there are speech servers.
     """
 
     def describe(self) -> list[Metric]:
@@ -88,7 +97,30 @@ class JobCollector(Collector):
             "Workers that lately showed that they take work",
             Runner.objects.alive_workers(),
         )
+        yield from live_metrics()
         yield from provider_metrics()
+
+
+def live_metrics() -> Iterator[Metric]:
+    """Return values about recordings that are heard while they are spoken. This takes two queries."""
+    live = JobStep.objects.filter(kind=StepKind.LIVE, status=WorkStatus.RUNNING).aggregate(
+        n=Count("pk"),
+        behind_ms=Max(F("job__live_text__received_ms") - F("job__live_text__heard_ms")),
+    )
+    hosts = LiveHost.objects.alive().aggregate(n=Count("pk"), share=Max("finals_share"))
+    yield gauge("transcribe_live_sessions", "Recordings that live hosts hear now", live["n"])
+    yield gauge(
+        "transcribe_live_lag_seconds",
+        "How far the words are behind the audio, where they are furthest behind",
+        max(0, live["behind_ms"] or 0) / 1000,
+    )
+    yield gauge("transcribe_live_hosts", "Live hosts that lately showed that they are there", hosts["n"])
+    yield gauge(
+        "transcribe_live_finals_ratio",
+        "The share of its time that the busiest live host needs for final texts; from LIVE_FINALS_PERCENT on "
+        "it takes no more recordings",
+        (hosts["share"] or 0) / 100,
+    )
 
 
 def provider_metrics() -> Iterator[Metric]:

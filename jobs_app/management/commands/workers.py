@@ -1,3 +1,4 @@
+import os
 from importlib import import_module
 
 from django.conf import settings
@@ -6,6 +7,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 CONNECTIONS_LAST_S = 300
+WORKERS_NICE = 10
 
 
 class Command(BaseCommand):
@@ -15,6 +17,9 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: object, **options: object) -> None:
+        if settings.LIVE_HOSTS:
+            # Whoever speaks now comes first. Uploads get what is left of the processors.
+            os.nice(WORKERS_NICE)
         # The workers ask the database several times a second, so their connections stay open.
         connections.settings["default"]["CONN_MAX_AGE"] = CONNECTIONS_LAST_S
         if settings.PROVIDERS:

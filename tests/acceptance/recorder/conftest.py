@@ -56,7 +56,7 @@ def log_in(client, site) -> Callable[[BrowserContext, Any], None]:
 @pytest.fixture
 def context(browser, site, alice, log_in, settings) -> Iterator[BrowserContext]:
     """A window of Alice's. Its pages must not break, whatever happens to them."""
-    settings.RECORDER_CHUNK_S = CHUNK_S
+    settings.RECORDER_CUTS_S = (CHUNK_S,)
     broken: list[str] = []
     context = browser.new_context(base_url=site, permissions=["microphone"])
     context.set_default_timeout(15_000)

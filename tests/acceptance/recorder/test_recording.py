@@ -178,7 +178,7 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
     files = [word for name in SPEECH for word in ("-i", recordings / name)]
     convert = [*files, "-filter_complex", join, "-ac", "1", "-ar", "48000", sound]
     subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", *convert], check=True)
-    settings.RECORDER_CHUNK_S = 10
+    settings.RECORDER_CUTS_S = (10,)
     settings.DEFAULT_ENGINE, settings.LOCAL_MODEL = "local", "tiny.en"
     flags = [*pages.FLAGS, *microphone_flags(f"{sound}%noloop")]
     browser = playwright.chromium.launch(executable_path=chromium, args=flags)
@@ -216,7 +216,7 @@ def test_speech_is_read_while_it_is_recorded_and_after_stop(
 @pytest.mark.parametrize("size", pages.SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_window_in_every_state(browser, site, alice, log_in, settings, size, scheme):
-    settings.RECORDER_CHUNK_S = CHUNK_S
+    settings.RECORDER_CUTS_S = (CHUNK_S,)
     window = {"viewport": pages.SIZES[size], "color_scheme": scheme}
     context = browser.new_context(base_url=site, permissions=["microphone"], **window)
     log_in(context, alice)

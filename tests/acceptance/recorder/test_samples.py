@@ -54,12 +54,12 @@ def test_what_16_khz_cannot_hold_is_left_out_instead_of_folded_back(page, hz, ga
 # --- From samples to pieces ----------------------------------------------------------------------
 
 # A context that computes faster than time goes by runs the same worklet on a known signal.
-RECORD_OFFLINE = """async ({rate, samples, chunkSamples, hz}) => {
+RECORD_OFFLINE = """async ({rate, samples, cutSamples, hz}) => {
     const { captureNode } = await import("/static/recorder/sound/capture.js");
     const { Recording } = await import("/static/recorder/recording.js");
     const { openStore } = await import("/static/recorder/store.js");
     const store = await openStore();
-    const recording = Recording.begin(store, { user: "nobody", title: "", options: {}, chunkSamples });
+    const recording = Recording.begin(store, { user: "nobody", title: "", options: {}, cutSamples });
     await recording.save();
     const context = new OfflineAudioContext(1, samples, rate);
     const buffer = context.createBuffer(1, samples, rate);
@@ -100,7 +100,7 @@ RECORD_OFFLINE = """async ({rate, samples, chunkSamples, hz}) => {
 
 
 def record_offline(page: Page, **given: Any) -> dict[str, Any]:
-    return page.evaluate(RECORD_OFFLINE, {"chunkSamples": CHUNK_S * SAMPLE_RATE, "hz": 0, **given})
+    return page.evaluate(RECORD_OFFLINE, {"cutSamples": [CHUNK_S * SAMPLE_RATE], "hz": 0, **given})
 
 
 def test_no_sample_is_lost_or_doubled_at_the_borders_of_pieces(page):
@@ -133,3 +133,45 @@ def test_a_piece_is_a_wav_that_can_be_read_by_itself(page):
     with wave.open(io.BytesIO(bytes(done["wav"]))) as piece:
         assert (piece.getframerate(), piece.getnchannels(), piece.getsampwidth()) == (SAMPLE_RATE, 1, 2)
         assert piece.getnframes() == CHUNK_S * SAMPLE_RATE
+
+
+def test_the_first_pieces_are_short_and_all_further_ones_have_the_last_length(page):
+    done = record_offline(
+        page, rate=SAMPLE_RATE, samples=12 * SAMPLE_RATE, cutSamples=[SAMPLE_RATE, 2 * SAMPLE_RATE]
+    )
+    lengths = [length / SAMPLE_RATE for length in done["lengths"]]
+    assert lengths[:6] == [1, 2, 2, 2, 2, 2]
+    expected = np.arange(12 * SAMPLE_RATE) % 32749 - 16000
+    np.testing.assert_array_equal(done["samples"][: len(expected)], expected)
+
+
+# A tab of an earlier version, where all pieces had one length, was closed during its second piece.
+RESCUE_EARLIER = """async () => {
+    const { Recording, unsentSamples } = await import("/static/recorder/recording.js");
+    const { openStore } = await import("/static/recorder/store.js");
+    const { wavOf } = await import("/static/recorder/sound/wav.js");
+    const store = await openStore();
+    const row = { id: "earlier", user: "nobody", title: "", options: {}, startedAt: 0, chunkSamples: 32000,
+        cut: 1, samples: 32000, base: 0, stopped: false, key: "" };
+    const pcm = (length) => new Int16Array(length).fill(7);
+    const wav = wavOf([pcm(32000)], 16000);
+    await store.saveChunk({ recording: "earlier", number: 0, samples: 32000, sha256: "", wav }, row);
+    await store.saveTail({ recording: "earlier", number: 1, part: 0, pcm: pcm(16000) });
+    const [found] = await store.recordingsOf("nobody");
+    const waiting = unsentSamples(found, (await store.kept("earlier")).numbers);
+    const recording = await Recording.rescue(store, found);
+    const { row: { ends }, unsentSamples: unsent, samples } = recording;
+    const rescued = { waiting, ends, numbers: [...recording.waiting], unsent, samples };
+    await recording.forget();
+    return rescued;
+}"""
+
+
+def test_what_an_earlier_version_left_behind_is_rescued(page):
+    assert page.evaluate(RESCUE_EARLIER) == {
+        "waiting": 32_000,
+        "ends": [32_000, 48_000],
+        "numbers": [0, 1],
+        "unsent": 48_000,
+        "samples": 48_000,
+    }

@@ -26,12 +26,12 @@ def test_a_stranger_is_sent_to_the_login(client):
 
 
 def test_the_page_tells_its_scripts_whose_it_is_and_where_the_api_is(page, alice, settings):
-    settings.RECORDER_CHUNK_S = 17
+    settings.RECORDER_CUTS_S = (3, 17)
     response = page.get(reverse("record"))
     html = response.content.decode()
     assert f'data-user="{alice.pk}"' in html
     assert 'data-user-name="alice"' in html
-    assert 'data-chunk-s="17"' in html
+    assert 'data-cuts-s="3 17"' in html
     for name in ("session-list", "job-list", "record-who", "home"):
         assert f'="{reverse(name)}"' in html
     # The scripts send it with each request.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobs_app.models import JobStatus
+from jobs_app.models import JobStatus, LiveText
+from sessions_app.transcripts.reading import read
 
 
 def test_segments_come_in_the_order_of_time_and_in_pages(
@@ -36,3 +37,51 @@ def test_segments_of_a_job_under_way_can_be_read_already(api, alice, new_job, ad
     job = new_job(alice, JobStatus.PROCESSING)
     add_segments(job, (0, "First.", ""))
     assert api.get(f"/api/jobs/{job.pk}/segments/").json()["count"] == 1
+
+
+def final(number: int, start_ms: int, text: str) -> dict:
+    return {
+        "number": number,
+        "start_ms": start_ms,
+        "end_ms": start_ms + 1500,
+        "text": text,
+        "confidence": 0.8,
+        "cut_ms": start_ms + 1500,
+        "raw_text": text.upper(),
+        "raw_words": "",
+        "corrected_text": text,
+        "corrected_words": None,
+        "language": "en",
+        "language_confidence": 1.0,
+    }
+
+
+def test_what_was_heard_live_follows_the_segments(api, alice, new_job, add_segments):
+    job = new_job(alice, JobStatus.PROCESSING)
+    add_segments(job, (0, "First.", ""), (2000, "Second.", ""))
+    LiveText.objects.create(
+        job=job,
+        # The second one has just become a segment.
+        finals=[final(1, 2000, "Second."), final(2, 4000, "Third."), final(3, 6000, "Fourth.")],
+    )
+    answer = api.get(f"/api/jobs/{job.pk}/segments/?page_size=3").json()
+    assert answer["count"] == 4
+    texts = [segment["text"] for segment in answer["results"]]
+    rest = api.get(answer["next"]).json()["results"]
+    assert [*texts, rest[0]["text"]] == ["First.", "Second.", "Third.", "Fourth."]
+    assert rest == [
+        {
+            "id": f"{job.pk}-3",
+            "kind": "final",
+            "start_ms": 6000,
+            "end_ms": 7500,
+            "text": "Fourth.",
+            "raw_text": "FOURTH.",
+            "confidence": 0.8,
+            "speaker": "",
+            "words": [],
+        }
+    ]
+    read_segments = list(read(job).segments())
+    assert [segment.text for segment in read_segments] == ["First.", "Second.", "Third.", "Fourth."]
+    assert read_segments[-1].id == rest[0]["id"]

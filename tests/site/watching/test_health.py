@@ -17,7 +17,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.prepare import prepare
-from jobs_app.models import JobStatus, Runner, WorkStatus
+from jobs_app.models import JobStatus, JobStep, LiveHost, LiveText, Runner, StepKind, WorkStatus
 from transcribe_site.watching import health, prepared
 
 DiskUsage = namedtuple("DiskUsage", "total used free")
@@ -237,7 +237,7 @@ def test_metrics_say_what_the_rows_say(
         add_segments(under_way, number=number)
         under_way.windows.filter(number=number).update(status=status)
 
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(6):
         found = samples(client.get("/metrics"))
 
     assert found[("transcribe_jobs", "completed")] == 1
@@ -250,11 +250,36 @@ def test_metrics_say_what_the_rows_say(
     assert found[("transcribe_workers",)] == 2
 
 
+def test_metrics_of_what_is_heard_live(client, alice, new_job):
+    LiveHost.objects.create(name="here:2", beat_at=timezone.now(), sessions=1, finals_share=12)
+    LiveHost.objects.create(name="gone:3", beat_at=timezone.now() - timedelta(minutes=1), finals_share=99)
+    for heard_ms in (9000, 6500):
+        job = new_job(alice, JobStatus.PROCESSING)
+        LiveText.objects.create(job=job, received_ms=10_000, heard_ms=heard_ms)
+        JobStep.objects.create(
+            job=job,
+            kind=StepKind.LIVE,
+            owner=alice,
+            rank=0,
+            queued_at=timezone.now(),
+            status=WorkStatus.RUNNING,
+            lease_token="held",
+            lease_until=timezone.now(),
+        )
+    found = samples(client.get("/metrics"))
+    assert found[("transcribe_live_sessions",)] == 2
+    assert found[("transcribe_live_lag_seconds",)] == 3.5
+    assert found[("transcribe_live_hosts",)] == 1
+    assert found[("transcribe_live_finals_ratio",)] == 0.12
+
+
 def test_metrics_of_an_empty_server_are_zero(client, db):
     found = samples(client.get("/metrics"))
     assert found[("transcribe_queue_jobs",)] == 0
     assert found[("transcribe_queue_oldest_seconds",)] == 0
     assert found[("transcribe_workers",)] == 0
+    assert found[("transcribe_live_sessions",)] == 0
+    assert found[("transcribe_live_lag_seconds",)] == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The processes that hear recordings while they are spoken."""

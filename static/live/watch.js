@@ -1,0 +1,28 @@
+// Shows the text of a recording that goes on, on its own page: as it comes by a socket, or as it is asked for.
+
+import { part, write } from "../lib/dom.js";
+import { LiveSocket, socketAddress } from "./socket.js";
+import { GrowingText } from "./text.js";
+import { Transcript } from "./transcript.js";
+
+const box = part("growing");
+const { socket, jobs, job } = box.dataset;
+const transcript = new Transcript(new GrowingText(box), jobs, () => job);
+const link = new LiveSocket({
+  may: () => true,
+  address: () => socketAddress(socket),
+  first: () => ({ type: "watch", have: transcript.have }),
+  take,
+  changed: () => {
+    transcript.speaks(link.state === "live");
+    write(part("growing-note"), link.lost && !link.blocked ? "Reconnecting. Nothing is lost." : "");
+  },
+});
+transcript.start();
+link.open();
+
+function take(message) {
+  if (message.type === "segment") transcript.take(message);
+  // The page follows the job, and is loaded again at its end.
+  if (message.type === "done") link.close();
+}

@@ -1,0 +1,178 @@
+"""Who may be heard live, and what becomes of recordings that no live host takes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.leases import claims
+from jobs_app.lifecycle.choices import cancel_job, retry_job
+from jobs_app.lifecycle.failing import WorkerLost, settle_failure
+from jobs_app.lifecycle.finishing import end_job
+from jobs_app.lifecycle.live import UNHEARD_AFTER, LiveUnavailable, hand_over_unheard, open_live
+from jobs_app.lifecycle.starting import start_job
+from jobs_app.models import JobStatus, JobStep, LiveHost, LiveText, StepKind, TranscriptionJob, WorkStatus
+from jobs_app.vocabulary.vocabulary import Correction
+from sessions_app.models import RecordingSession
+from tests.jobs.conftest import take_all
+from tests.jobs.speaking import host_reports, words
+
+
+def test_opening_twice_is_opening_once(new_speaker, alice):
+    speaker = new_speaker(alice).open().open()
+    assert speaker.step.status == WorkStatus.WAITING
+    assert LiveText.objects.count() == 1
+
+
+def test_workers_do_not_take_it(new_speaker, alice):
+    speaker = new_speaker(alice).open()
+    assert take_all() == []
+    assert not claims.anything_claimable()
+    assert not any(work.exists() for work in claims.claimable_work())
+    assert claims.claim_live() == speaker.step
+
+
+def test_it_does_not_count_as_work_of_its_owner(new_speaker, planned_job, alice, bob):
+    # Of two people, the one with less running work comes first, then the one who has waited longer.
+    new_speaker(alice).open()
+    assert claims.claim_live()
+    first, second = planned_job(alice, n=1), planned_job(bob, n=1)
+    assert take_all() == [str(job.windows.get()) for job in (first, second)]
+
+
+def test_without_a_live_host_it_is_refused(new_speaker, alice):
+    speaker = new_speaker(alice)
+    LiveHost.objects.update(beat_at=Now() - timedelta(seconds=11))
+    with pytest.raises(LiveUnavailable, match="hears nothing live"):
+        speaker.open()
+    assert not JobStep.objects.filter(kind=StepKind.LIVE).exists()
+
+
+def test_it_is_refused_while_all_live_hosts_are_full(new_speaker, alice, bob, settings):
+    settings.LIVE_SESSIONS = 2
+    first = new_speaker(alice)
+    LiveHost.objects.update(sessions=1)
+    first.open()  # it waits for the only place
+    second = new_recording(bob)
+    with pytest.raises(LiveUnavailable, match="Too much"):
+        open_live(second)
+    host_reports("there:2", finals_share=settings.LIVE_FINALS_PERCENT)
+    with pytest.raises(LiveUnavailable, match="Too much"):
+        open_live(second)
+    host_reports("there:3")
+    open_live(second)
+
+
+def new_recording(owner) -> RecordingSession:
+    session = RecordingSession.objects.create(owner=owner, source="recorder")
+    start_job(session, resolve_options(engine="fake"))
+    return session
+
+
+def test_a_provider_and_a_translation_are_refused(new_speaker, alice, providers):
+    speaker = new_speaker(alice)
+    providers("openai")
+    TranscriptionJob.objects.update(engine="openai", model="whisper-1")
+    with pytest.raises(LiveUnavailable, match="The engine openai"):
+        speaker.open()
+    stored = speaker.now().stored_options
+    TranscriptionJob.objects.update(
+        engine="local", model="base", stored_options={**stored, "translate_to": "en"}
+    )
+    with pytest.raises(LiveUnavailable, match="Translations"):
+        speaker.open()
+
+
+def test_a_recording_that_has_ended_is_refused(new_speaker, alice):
+    speaker = new_speaker(alice)
+    speaker.say(1)
+    speaker.stop()
+    with pytest.raises(LiveUnavailable, match="has ended"):
+        speaker.open()
+
+
+def test_what_no_live_host_takes_is_planned_in_windows(new_speaker, alice, work_until):
+    speaker = new_speaker(alice).open()
+    speaker.say(40)
+    speaker.cut_chunk()
+    work_until(lambda: speaker.session.sound_tracks.get().places.exists())
+    assert not speaker.job.windows.exists()
+    assert hand_over_unheard() == 0
+    JobStep.objects.filter(kind=StepKind.LIVE).update(not_before=Now() - UNHEARD_AFTER)
+    work_until(speaker.job.windows.exists)
+    assert speaker.step.status == WorkStatus.DONE
+
+
+def test_a_step_that_fails_for_good_fails_no_job(new_speaker, host, alice, settings, work_until):
+    settings.MAX_ATTEMPTS = 1
+    speaker = new_speaker(alice).open()
+    speaker.say(8)
+    host.run()
+    # What the guard of a host that died would leave.
+    assert settle_failure(host.host.hearings[0].step, WorkerLost())
+    assert speaker.step.status == WorkStatus.FAILED
+    assert speaker.stored() == [(0, words(0, 5))]
+    speaker.stop()
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.job.transcript.text == words(0, 8)
+
+
+def test_a_retry_of_a_recording_that_goes_on_is_heard_live_again(new_speaker, host, alice):
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    end_job(speaker.now(), JobStatus.FAILED, error_code="crashed", error="It crashed.")
+    host.run()
+    assert retry_job(speaker.job.pk)
+    speaker.say(4)
+    host.run(1)
+    assert speaker.shown() == [(0, words(0, 5)), (1, words(5, 10))]
+
+
+def test_a_retry_of_a_recording_that_has_ended_needs_no_live_host(new_speaker, host, alice, work_until):
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    end_job(speaker.now(), JobStatus.FAILED, error_code="crashed", error="It crashed.")
+    speaker.stop()
+    assert retry_job(speaker.job.pk)
+    assert speaker.step.status == WorkStatus.DONE
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.job.transcript.text == words(0, 6)
+
+
+def test_corrections_apply_to_finals_as_they_come(new_speaker, host, alice):
+    Correction.objects.create(owner=alice, from_text="w0001", to_text="one")
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    final = speaker.live.finals[0]
+    assert final["text"] == "w0000 one w0002 w0003 w0004"
+    assert final["raw_text"] == words(0, 5)
+    host.host.sign_off()
+    segment = speaker.job.segments.get()
+    assert (segment.text, segment.raw_text) == (final["text"], final["raw_text"])
+    assert [word.text for word in segment.words] == ["w0000", "one", "w0002", "w0003", "w0004"]
+    assert segment.words[1].start_ms == 1000
+
+
+def test_live_text_goes_with_the_job(new_speaker, host, alice):
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    cancel_job(speaker.job.pk)
+    assert not LiveText.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_hosts_that_claim_at_once_get_different_recordings(new_speaker, alice, bob, threads):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite lets one write at a time")
+    for owner in (alice, bob):
+        new_speaker(owner).open()
+    claimed = threads(*[claims.claim_live] * 4)
+    assert len({step.pk for step in claimed if step}) == sum(step is not None for step in claimed) == 2
