@@ -80,7 +80,7 @@ class Recording(Protocol):
     def job_started(self, job: TranscriptionJob) -> None: ...
 
     def job_completed(self, job: TranscriptionJob) -> None:
-        """The caller holds the lock that `lock` takes."""
+        """The caller holds the lock that `lock` takes, and the lock on `job`."""
 
     def job_deleted(self) -> None:
         """The caller holds the lock that `lock` takes."""

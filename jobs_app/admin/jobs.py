@@ -54,6 +54,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
     list_display = (
         "recording",
         "state",
+        "kind",
         "owner_alone",
         "error_code",
         "engine_and_model",
@@ -65,6 +66,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
     )
     list_filter = (
         "status",
+        "kind",
         Ended,
         ("error_code", ErrorCodes),
         ("session__source", admin.ChoicesFieldListFilter),
@@ -203,7 +205,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
                     "fields": (
                         "where_it_is",
                         ("session_link", "owner_link", "filename"),
-                        ("priority", "attempt"),
+                        ("kind", "priority", "attempt"),
                     )
                 },
             ),

@@ -8,7 +8,7 @@ from django import forms
 from django.db.models import CharField, Q
 from django_filters import rest_framework as filters
 
-from jobs_app.models import LONGEST_SEARCH, JobStatus, TranscriptionJob, TranscriptionJobQuerySet
+from jobs_app.models import LONGEST_SEARCH, JobKind, JobStatus, TranscriptionJob, TranscriptionJobQuerySet
 from rest.moments import MomentFilter
 from rest.ordering import Ordering
 from speech.errors import UnknownLanguage
@@ -56,6 +56,7 @@ class LanguageFilter(filters.CharFilter):
 
 class JobFilter(filters.FilterSet):
     status = filters.ChoiceFilter(choices=JobStatus.choices)
+    kind = filters.ChoiceFilter(choices=JobKind.choices, help_text="As a job tells it.")
     engine = filters.CharFilter()
     language = LanguageFilter(method="in_language", help_text="As a job takes it; asked for or found out.")
     source = filters.ChoiceFilter(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-from django.db.models import QuerySet
 from django.http import HttpResponseBase
 from django.utils.cache import get_conditional_response, patch_cache_control
 from django_filters.rest_framework import DjangoFilterBackend
@@ -19,7 +18,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from jobs_app.api.filters import JobFilter
 from jobs_app.api.serializers import JobInListOutput, JobStatusOutput
 from jobs_app.lifecycle.choices import cancel_job, delete_job, retry_job
-from jobs_app.models import TranscriptionJob
+from jobs_app.models import TranscriptionJob, TranscriptionJobQuerySet
 from jobs_app.work import correcting
 from jobs_app.work.progress import eta_seconds, queue_position
 from people_app.tokens import person
@@ -58,7 +57,7 @@ class ReadJobs(
     filterset_class = JobFilter
     lookup_value_converter = "uuid"
 
-    def get_queryset(self) -> QuerySet[TranscriptionJob]:
+    def get_queryset(self) -> TranscriptionJobQuerySet:
         found = "transcript__texts" if self.action in WITH_TEXTS else "transcript"
         jobs = TranscriptionJob.objects.for_user(person(self.request))
         return jobs.select_related("session", "sound", found)

@@ -112,6 +112,7 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
             "session",
             "title",
             "filename",
+            "kind",
             "status",
             "progress",
             "stage",
@@ -140,6 +141,10 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
         read_only_fields = fields
         extra_kwargs: dict[str, dict[str, object]] = {
             "session": {"help_text": "The recording that was transcribed."},
+            "kind": {
+                "help_text": "`run`: somebody asked for it. `refine`: a recording that was heard live is "
+                "heard once more, for a better text."
+            },
             "engine": {"help_text": "What transcribes."},
             "model": {"help_text": "The engine's model."},
             "error_code": {"help_text": "Why it failed, for programs; empty otherwise."},

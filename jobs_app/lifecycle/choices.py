@@ -17,7 +17,7 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import WORK_MODELS
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import set_rank
-from jobs_app.lifecycle.finishing import end_job
+from jobs_app.lifecycle.ending import cancel_refinement, end_job
 from jobs_app.lifecycle.starting import may_prioritise, prepare_again
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -81,6 +81,9 @@ def retry_job(job_id: uuid.UUID) -> bool:
     Raises:
         WrongState: the session has another job that has not ended.
     """
+    found = TranscriptionJob.objects.runs().select_related("session").filter(pk=job_id).first()
+    if found is not None and found.status == JobStatus.FAILED:
+        cancel_refinement(found.session)
     job = lock_job(job_id)
     if job is None or job.status != JobStatus.FAILED:
         return False

@@ -21,7 +21,8 @@ from jobs_app.engines.offered import engine_names
 from jobs_app.leases import queue
 from jobs_app.leases.held import WORK_MODELS, release
 from jobs_app.leases.locks import lock_job, lock_sound
-from jobs_app.lifecycle.finishing import close_if_complete, end_job
+from jobs_app.lifecycle.ending import end_job
+from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.live import hand_over
 from jobs_app.models import (
     JOB_ACTIVE,

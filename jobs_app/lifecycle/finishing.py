@@ -6,29 +6,25 @@ leave the closing to the other.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable
 
 from django.db import transaction
-from django.db.models.functions import Now
 
 from jobs_app.engines import usage
 from jobs_app.leases import queue
-from jobs_app.leases.held import WORK_MODELS, release
+from jobs_app.leases.held import release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import note_left
-from jobs_app.lifecycle.finals import write_batch
-from jobs_app.lifecycle.starting import add_step, prepare_again
+from jobs_app.lifecycle.ending import end_job
+from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.models import (
     JOB_ACTIVE,
     WORK_OPEN,
     ChunkTranscription,
-    JobStage,
     JobStatus,
     JobStep,
-    LiveText,
     StepKind,
     TranscriptionJob,
     WorkStatus,
@@ -38,8 +34,6 @@ from jobs_app.models.transcripts import Segment
 from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
 from speech.text.spacing import join_texts
 from speech.types import SpeechSegment, Transcription
-
-logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -139,34 +133,17 @@ def finish_job(step: JobStep) -> bool:
 
     Return False if the step no longer belongs to this run.
     """
-    assert step.job is not None  # noqa: S101  finishing is of a job
+    assert step.job_id is not None  # noqa: S101  finishing is of a job
+    found = TranscriptionJob.objects.select_related("session").filter(pk=step.job_id).first()
     # The session is locked before the job, in the same order as when the session is deleted.
-    session = step.job.sound.session.lock()
+    session = None if found is None else found.session.lock()
     job = lock_job(step.job_id)
     if session is None or job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
     summarise(job, owner_id=step.owner_id)
     end_job(job, JobStatus.COMPLETED, progress=100)
     session.job_completed(job)
+    if to_be_refined(job):
+        # In the same transaction, so that no recording is forgotten if the process is killed.
+        start_refinement(session, job)
     return True
-
-
-def end_job(job: TranscriptionJob, status: JobStatus, **columns: object) -> None:
-    """Make the last change of a job's run. The caller holds the lock on `job`.
-
-    What was heard live stays, however the job ends.
-    """
-    write_batch(job)
-    LiveText.objects.filter(job=job).delete()
-    TranscriptionJob.objects.filter(pk=job.pk).update(
-        status=status, stage=JobStage.ENDED, ended_at=Now(), **columns
-    )
-    _cancel_work(job)
-    logger.info("%s %s %s", job, status, columns.get("error_code", ""))
-
-
-def _cancel_work(job: TranscriptionJob) -> None:
-    for model in WORK_MODELS:
-        model._default_manager.filter(job=job, status__in=WORK_OPEN).update(
-            status=WorkStatus.CANCELLED, lease_token="", lease_until=None, finished_at=Now()
-        )

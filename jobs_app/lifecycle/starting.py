@@ -5,8 +5,10 @@ Each function is one short transaction, or part of one, which locks the job befo
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
@@ -16,9 +18,11 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import held
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import rank_of
+from jobs_app.lifecycle.ending import cancel_refinement
 from jobs_app.lifecycle.sound_tracks import sound_of
 from jobs_app.models import (
     UNKNOWN_LEFT_MS,
+    JobKind,
     JobPriority,
     JobStage,
     JobStatus,
@@ -61,12 +65,14 @@ def start_job(
 
     While the session is being recorded, its job has nothing to do until `audio_arrived` is called. Such a job
     is always `interactive`: it comes before all others. Its priority orders the work of the session's owner.
-    It also orders the work of all people if the owner has the permission prioritise_over_others.
+    It also orders the work of all people if the owner has the permission prioritise_over_others. A refinement
+    of the session is cancelled.
 
     Raises:
         AlreadyTranscribing: the session has an active job. The constraint one_active_job_per_session decides
             this, not an earlier query.
     """
+    cancel_refinement(session)
     recording = session.finished_at is None
     sound = sound_of(session, track_wish(options), duration_ms)
     try:
@@ -89,6 +95,36 @@ def start_job(
         add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
         queue.wake_on_commit()
     return job
+
+
+def to_be_refined(job: TranscriptionJob) -> bool:
+    """Whether a job that completes is followed by a refinement, because some of its text was heard live."""
+    # No worker has begun such a window, or a silent one.
+    heard_live = job.windows.filter(status=WorkStatus.DONE, started_at=None, speech_ms__gt=0)
+    wanted = settings.LIVE_REFINE and job.kind == JobKind.RUN and job.short_options.refine
+    return wanted and heard_live.exists()
+
+
+def start_refinement(session: Recording, job: TranscriptionJob) -> None:
+    """Create the job that hears the sound of `job` once more. The caller holds the locks on both.
+
+    It comes after the work of all people. Nothing that fails in it goes to another engine, because nobody
+    asked for that or waits for it.
+    """
+    options = replace(job.options, priority=JobPriority.LOW, fallback_engine="", fallback_model="")
+    refinement = TranscriptionJob.objects.create_with(
+        options,
+        kind=JobKind.REFINE,
+        session=session,
+        owner_id=session.owner_id,
+        sound=job.sound,
+        planned_version=job.sound.version,
+        filename=job.filename,
+        priority_among_all=True,
+    )
+    refinement.refresh_from_db()
+    add_step(refinement, StepKind.PREPARE, owner_id=session.owner_id)
+    queue.wake_on_commit()
 
 
 def may_prioritise(user: User, priority: str) -> bool:

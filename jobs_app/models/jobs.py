@@ -35,6 +35,17 @@ LONGEST_SEARCH = 200
 """In characters: the longest text to search for in lists."""
 
 
+class JobKind(models.TextChoices):
+    """What a job is for.
+
+    RUN: somebody asked for it. REFINE: a recording that was heard live is heard once more, in long windows,
+    for a better text. It counts in no statistics, and a run of the same recording cancels it.
+    """
+
+    RUN = "run"
+    REFINE = "refine"
+
+
 class JobStage(models.TextChoices):
     """The stage of an active job, for people."""
 
@@ -52,6 +63,13 @@ class TranscriptionJobQuerySet(models.QuerySet["TranscriptionJob"]):
 
     def active(self) -> TranscriptionJobQuerySet:
         return self.filter(status__in=JOB_ACTIVE)
+
+    def runs(self) -> TranscriptionJobQuerySet:
+        """Return the jobs that somebody asked for. Statistics count these."""
+        return self.filter(kind=JobKind.RUN)
+
+    def refinements(self) -> TranscriptionJobQuerySet:
+        return self.filter(kind=JobKind.REFINE)
 
     def with_text(self) -> TranscriptionJobQuerySet:
         """Add `text`, the text of the transcript, for filters and excerpts. It is not fetched."""
@@ -103,6 +121,13 @@ class TranscriptionJob(models.Model):
         SoundTrack, on_delete=models.CASCADE, related_name="jobs", help_text="What it hears of the recording."
     )
     filename = models.CharField(max_length=255, blank=True, help_text="The name the audio was sent under.")
+    kind = models.CharField(
+        max_length=6,
+        choices=JobKind.choices,
+        default=JobKind.RUN,
+        db_default=JobKind.RUN,
+        help_text="Asked for, or a second hearing of what was heard live.",
+    )
 
     engine = models.CharField(max_length=40)
     model = models.CharField(max_length=200)
@@ -159,6 +184,7 @@ class TranscriptionJob(models.Model):
         ordering = ["-created_at", "-pk"]
         permissions = [("prioritise_over_others", "Can give jobs a priority that counts among all people")]
         constraints = [
+            models.CheckConstraint(condition=Q(kind__in=JobKind.values), name="job_kind_known"),
             models.CheckConstraint(condition=Q(status__in=JobStatus.values), name="job_status_known"),
             models.CheckConstraint(condition=Q(stage__in=JobStage.values), name="job_stage_known"),
             models.CheckConstraint(condition=Q(priority__in=JobPriority.values), name="job_priority_known"),
@@ -168,7 +194,8 @@ class TranscriptionJob(models.Model):
                 | Q(status__in=JOB_ENDED, ended_at__isnull=False),
                 name="job_ended_at_when_ended",
             ),
-            # Two quick clicks on "Transcribe again" must not start two jobs.
+            # Two quick clicks on "Transcribe again" must not start two jobs. A refinement does not stand in
+            # the way of a run, because starting the run cancels it first.
             models.UniqueConstraint(
                 fields=["session"], condition=Q(status__in=JOB_ACTIVE), name="one_active_job_per_session"
             ),

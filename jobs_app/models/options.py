@@ -240,6 +240,15 @@ class JobOptions:
         answered_as="translated_to",
         answer_help="The language of the transcript; empty: as spoken.",
     )
+    refine: bool = option(
+        True,
+        label="Hear it once more afterwards",
+        help="Hear a recording that was heard live once more after its end, for a better text.",
+        page_help="Words that appear while you speak are heard in short pieces. Afterwards the recording is "
+        "heard once more in long ones, for a better text.",
+        # Only what is sent while it is spoken is heard live.
+        doors=frozenset({Door.API, Door.RECORDER_PAGE}),
+    )
     diarize: bool = option(
         False,
         label="Tell speakers apart",
@@ -302,6 +311,6 @@ def all_options() -> tuple[Option, ...]:
     return options_of(JobOptions)
 
 
-def offered_at(door: Door) -> Iterable[Option]:
-    """Return the options that can be set in a place."""
-    return [row for row in all_options() if door in row.doors]
+def offered_at(*doors: Door) -> Iterable[Option]:
+    """Return the options that can be set in at least one of these places."""
+    return [row for row in all_options() if not row.doors.isdisjoint(doors)]

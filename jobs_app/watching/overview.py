@@ -23,6 +23,7 @@ from django.db.models.functions import Now
 
 from jobs_app.models import (
     ChunkTranscription,
+    JobKind,
     JobStatus,
     LiveHost,
     ProviderState,
@@ -58,7 +59,8 @@ class Overview:
 
     `audio_left_ms` is the audio of waiting jobs and the rest of running ones. It counts nothing for the jobs
     in `unknown_length`. `failures` counts the failed jobs of the last day by error code. `completed` and
-    `completed_ms` are of the last day, too.
+    `completed_ms` are of the last day, too. Refinements come after all other work, so the other numbers leave
+    them out, but for `failures`; `refinements` counts those that have not ended.
     """
 
     waiting: int
@@ -66,6 +68,7 @@ class Overview:
     audio_left_ms: int
     unknown_length: int
     oldest_waiting_at: datetime | None
+    refinements: int
     alive_workers: int
     runners: list[Runner]
     failures: dict[str, int]
@@ -75,6 +78,7 @@ class Overview:
 
     @property
     def queued(self) -> int:
+        """How many jobs have not ended, without refinements."""
         return self.waiting + self.processing
 
     @property
@@ -83,7 +87,7 @@ class Overview:
 
     @property
     def stuck(self) -> bool:
-        return bool(self.queued and not self.alive_workers)
+        return bool((self.queued or self.refinements) and not self.alive_workers)
 
 
 def runners() -> QuerySet[Runner]:
@@ -125,18 +129,20 @@ def provider_overview() -> list[ProviderOverview]:
 
 def overview() -> Overview:
     """Return the overview. This costs three queries, and two more if there are providers."""
-    waiting = Q(status=JobStatus.PENDING)
+    run = Q(kind=JobKind.RUN)
+    waiting = run & Q(status=JobStatus.PENDING)
     active = TranscriptionJob.objects.active().aggregate(
         waiting=Count("pk", filter=waiting),
-        processing=Count("pk", filter=~waiting),
-        audio_left_ms=Sum(F("sound__duration_ms") * (100 - F("progress")) / 100),
-        unknown_length=Count("pk", filter=Q(sound__duration_ms=None)),
+        processing=Count("pk", filter=run & ~Q(status=JobStatus.PENDING)),
+        audio_left_ms=Sum(F("sound__duration_ms") * (100 - F("progress")) / 100, filter=run),
+        unknown_length=Count("pk", filter=run & Q(sound__duration_ms=None)),
         oldest_waiting_at=Min("created_at", filter=waiting),
+        refinements=Count("pk", filter=~run),
     )
     ended = (
         TranscriptionJob.objects.filter(ended_at__gt=Now() - DAY)
         .order_by()
-        .values("status", "error_code")
+        .values("kind", "status", "error_code")
         .annotate(n=Count("pk"), audio_ms=Sum("sound__duration_ms"))
     )
     failures: Counter[str] = Counter()
@@ -144,7 +150,7 @@ def overview() -> Overview:
     for row in ended:
         if row["status"] == JobStatus.FAILED:
             failures[row["error_code"]] += row["n"]
-        elif row["status"] == JobStatus.COMPLETED:
+        elif row["status"] == JobStatus.COMPLETED and row["kind"] == JobKind.RUN:
             completed += row["n"]
             completed_ms += row["audio_ms"] or 0
 
@@ -155,6 +161,7 @@ def overview() -> Overview:
         audio_left_ms=active["audio_left_ms"] or 0,
         unknown_length=active["unknown_length"],
         oldest_waiting_at=active["oldest_waiting_at"],
+        refinements=active["refinements"],
         alive_workers=sum(runner.workers for runner in all_runners if runner.is_alive),
         runners=all_runners,
         failures=dict(failures.most_common()),

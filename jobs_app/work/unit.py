@@ -26,7 +26,7 @@ from jobs_app.lifecycle.joining import finish_joining
 from jobs_app.lifecycle.live import is_live
 from jobs_app.lifecycle.planning import finish_preparation, publish_windows
 from jobs_app.lifecycle.sound_tracks import pieces_of, wish_of
-from jobs_app.lifecycle.starting import note_start
+from jobs_app.lifecycle.starting import note_start, to_be_refined
 from jobs_app.models import (
     ChunkTranscription,
     JobStep,
@@ -199,9 +199,10 @@ def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError |
 
 def _finish(step: JobStep, run: Run) -> None:
     pieces = _pieces(step, run)
-    if len(pieces) == 1 or _sound_of(step).joined:
+    job = cast(TranscriptionJob, step.job)
+    if (len(pieces) == 1 or job.sound.joined) and not _persist(run, lambda: to_be_refined(job)):
         # The copies are deleted before the job ends, because afterwards the session's next job may make its
-        # own.
+        # own. A refinement reads them once more.
         working_copies.forget(piece.chunk.pk for piece in pieces)
     _persist(run, lambda: finish_job(step))
 

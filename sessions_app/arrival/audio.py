@@ -104,7 +104,7 @@ def stored_audio(session: RecordingSession) -> StoredAudio:
         raise NotReady("This recording still goes on. Finish it to listen to it.")
     if not chunks:
         raise AudioMissing("Nothing was recorded here. Record again.")
-    if session.jobs.active().exists() or is_being_joined(session):
+    if session.jobs.runs().active().exists() or is_being_joined(session):
         raise NotReady("The parts of this recording are being put together. Try again in a minute.")
     raise AudioMissing("The parts of this recording are not put together. Transcribe it again for that.")
 

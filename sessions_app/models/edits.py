@@ -27,7 +27,8 @@ class Edit(models.Model):
 
     Rows are only added. A later edit of the same kind supersedes the one before it; taking an edit back adds
     an edit, too. If two people change the same thing at once, both edits supersede the same edit, or none;
-    the database accepts only one of them.
+    the database accepts only one of them. Whoever adds an edit holds the lock on its job, so that no
+    refinement takes the place of a transcript that is being edited.
     """
 
     job = models.ForeignKey(

@@ -8,14 +8,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, Count, F, Max, OuterRef, Q, Subquery, Sum, When
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
-from jobs_app.models import JOB_ACTIVE, JobStatus, SoundTrack, TranscriptionJob
+from jobs_app.models import JOB_ACTIVE, JobKind, JobStatus, SoundTrack, TranscriptionJob
 from jobs_app.recordings import Arrival
 from sessions_app.models.chunks import AudioChunk, AudioChunkQuerySet
+from sessions_app.models.edits import Edit
 from sessions_app.models.live import LivePiece
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ class RecordingSession(models.Model):
     """A recording. Its audio is its chunks, in the order of their numbers.
 
     One of its jobs is the current one. Lists, states, search and pages show this job: the last one that
-    completed, or the newest while none has completed.
+    completed, or the newest while none has completed. A refinement takes the place only of a transcript that
+    nobody has edited, unless somebody chooses it.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -195,8 +197,34 @@ class RecordingSession(models.Model):
             self._set_current(job)
 
     def job_completed(self, job: TranscriptionJob) -> None:
-        """Make a completed job the current one. The caller holds the lock that `lock` takes."""
-        self._set_current(job)
+        """Make a completed job the current one. A refinement is only offered beside a transcript that
+        somebody has edited or asked for since.
+
+        The caller holds the lock that `lock` takes, and the lock on `job`.
+        """
+        if job.kind == JobKind.RUN or self._gives_way_to(job):
+            self._set_current(job)
+
+    def _gives_way_to(self, refinement: TranscriptionJob) -> bool:
+        if self.current_job_id is None:
+            return True
+        # Whoever edits a transcript holds the lock on its job.
+        current = TranscriptionJob.objects.select_for_update().get(pk=self.current_job_id)
+        if current.status != JobStatus.COMPLETED:
+            return True
+        newer = current.created_at > refinement.created_at
+        edited = Edit.objects.filter(job=current).exists()
+        return not newer and not edited and refinement.segments.exists()
+
+    def use_job(self, job: TranscriptionJob) -> bool:
+        """Make a completed job of this recording the current one. Return False if it is gone."""
+        with transaction.atomic():
+            session = self.lock()
+            completed = self.jobs.filter(pk=job.pk, status=JobStatus.COMPLETED)
+            if session is None or not completed.exists():
+                return False
+            session._set_current(job)
+        return True
 
     def job_deleted(self) -> None:
         """Make another job the current one, if the current one was deleted.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, TypedDict
 
 from django import forms
@@ -73,7 +73,7 @@ class OptionsForm(forms.Form):
         data: Mapping[str, object] | None = None,
         *,
         user: User,
-        door: Door = Door.UPLOAD_PAGE,
+        doors: Collection[Door] = (Door.UPLOAD_PAGE,),
         tracks: int = SHOWN_TRACKS,
         initial: dict[str, object] | None = None,
         prefix: str | None = None,
@@ -81,7 +81,7 @@ class OptionsForm(forms.Form):
         super().__init__(data, initial=_preferred(user) if initial is None else initial, prefix=prefix)
         self.user = user
         self.leaves = _leaves_by_itself()
-        for row in offered_at(door):
+        for row in offered_at(*doors):
             self.fields |= _page_fields(row, tracks)
 
     @property
@@ -181,6 +181,8 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
             return (
                 {"translate_to": _EnglishChoice(**text | {"label": f"{row.label} English"})} if able else {}
             )
+        case "refine" if not settings.LIVE_REFINE:
+            return {}
     return {row.name: _plain_field(row, text)}
 
 

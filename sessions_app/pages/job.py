@@ -19,12 +19,14 @@ from jobs_app.lifecycle.starting import AlreadyTranscribing, start_job
 from jobs_app.models import (
     JOB_ACTIVE,
     WORK_OPEN,
+    JobKind,
     JobStage,
     JobStatus,
     Runner,
     TranscriptionJob,
     WorkStatus,
 )
+from jobs_app.models.options import JobOptions
 from jobs_app.work.correcting import state_of
 from jobs_app.work.progress import eta_seconds, queue_position
 from people_app.tokens import person
@@ -38,6 +40,7 @@ from sessions_app.pages.cost import usage_note
 from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to
 from sessions_app.pages.forms import TitleForm
 from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete
+from sessions_app.pages.refinement import refinement_beside
 from sessions_app.templatetags.display import time_left
 from sessions_app.transcripts.formats import find_formats
 from sessions_app.transcripts.paragraphs import paragraphs
@@ -137,7 +140,7 @@ def job_page(
     session, options, reading = job.session, job.options, read(job)
     chunk = session.chunks.order_by("number").first()
     audio, joining = audio_of(session) if chunk else (None, False)
-    runs = session.jobs.order_by("-created_at", "-pk")
+    runs = list(session.jobs.order_by("-created_at", "-pk"))
     page = {
         "job": job,
         "active": reading.growing,
@@ -149,7 +152,8 @@ def job_page(
         "audio_url": reverse("session-audio", args=[session.pk]) if audio else "",
         "audio_bytes": audio.size_bytes if audio else 0,
         "audio_as_sent": audio is not None and audio.as_sent,
-        "runs": list(runs),
+        "runs": runs,
+        "refinement": refinement_beside(job, runs),
         "paragraphs": [] if reading.growing else paragraphs(reading),
         "warnings": warnings_on_page(reading),
         "transcript": job.transcript,
@@ -164,11 +168,20 @@ def job_page(
         ],
         "title_form": title_form or TitleForm(instance=session),
         "again_form": again_form
-        or OptionsForm(user=person(request), initial=initial_of(options), tracks=tracks_of(chunk)),
+        or OptionsForm(user=person(request), initial=initial_again(job, options), tracks=tracks_of(chunk)),
     }
     if page["active"] or joining or page["correction"] in WORK_OPEN:
         page |= progress_of(job)
     return render(request, "transcripts/page.html", page, status=status)
+
+
+def initial_again(job: TranscriptionJob, options: JobOptions) -> dict[str, object]:
+    """Return what the form shows at first in which people transcribe the recording of `job` again."""
+    shown = initial_of(options)
+    if job.kind == JobKind.REFINE:
+        # Nobody has chosen these for a second hearing.
+        del shown["priority"], shown["fallback_engine_model"]
+    return shown
 
 
 def warnings_on_page(reading: Reading) -> list[str]:

@@ -21,7 +21,7 @@ from sessions_app.options.forms import OptionsForm
 @ensure_csrf_cookie
 def record(request: HttpRequest) -> HttpResponse:
     page = {
-        "form": OptionsForm(user=person(request), door=Door.RECORDER_PAGE),
+        "form": OptionsForm(user=person(request), doors=(Door.RECORDER_PAGE,)),
         "cuts_s": " ".join(map(str, settings.RECORDER_CUTS_S)),
         "sockets": f"{settings.URL_PREFIX}/ws/sessions/",
         "live": LiveHost.objects.alive().exists(),

@@ -2,7 +2,7 @@
 //
 // The server renders the content, with all words and states, which this script does not know. It answers 204 while
 // nothing has changed since the version that is shown. With data-poll-end="reload", the page is loaded again at the
-// end.
+// end. An element with data-poll-announce beside it tells screen readers what the content has as data-announce.
 
 import { write } from "../lib/dom.js";
 import { untilNews } from "../lib/waits.js";
@@ -15,7 +15,7 @@ function follow(box) {
   let timer;
   const shown = () => box.firstElementChild.dataset;
   const later = (ms) => (timer = setTimeout(refresh, ms));
-  const announcement = document.querySelector("[data-poll-announce]");
+  const announcement = box.parentElement.querySelector(":scope > [data-poll-announce]");
 
   async function refresh() {
     timer = undefined;

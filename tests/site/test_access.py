@@ -45,6 +45,8 @@ ROWS = {
     "jobs/<uuid:pk>/cancel/": "job",
     "jobs/<uuid:pk>/retry/": "job",
     "jobs/<uuid:pk>/again/": "job",
+    "jobs/<uuid:pk>/second-hearing/": "job",
+    "jobs/<uuid:pk>/use/": "job",
     "jobs/<uuid:pk>/rename/": "job",
     "jobs/<uuid:pk>/delete/": "job",
     "jobs/<uuid:pk>/corrections/": "job",

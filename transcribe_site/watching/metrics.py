@@ -15,7 +15,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from jobs_app.models import (
+    JOB_ACTIVE,
     ChunkTranscription,
+    JobKind,
     JobStatus,
     JobStep,
     LiveHost,
@@ -54,14 +56,14 @@ class JobCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        rows = TranscriptionJob.objects.order_by().values("status")
-        by_status = {
-            row["status"]: row
-            for row in rows.annotate(
-                n=Count("pk"), audio_ms=Sum("sound__duration_ms"), oldest=Min("created_at")
-            )
-        }
-        jobs = GaugeMetricFamily("transcribe_jobs", "Jobs in the history, by status", labels=["status"])
+        rows = TranscriptionJob.objects.order_by().values("kind", "status")
+        found = list(
+            rows.annotate(n=Count("pk"), audio_ms=Sum("sound__duration_ms"), oldest=Min("created_at"))
+        )
+        by_status = {row["status"]: row for row in found if row["kind"] == JobKind.RUN}
+        jobs = GaugeMetricFamily(
+            "transcribe_jobs", "Jobs in the history, by status, without second hearings", labels=["status"]
+        )
         for status in JobStatus.values:
             jobs.add_metric([status], by_status.get(status, {"n": 0})["n"])
         yield jobs
@@ -79,7 +81,7 @@ class JobCollector(Collector):
             (waiting["n"], waiting["audio_ms"], waiting["oldest"]) if waiting else (0, None, None)
         )
         windows = ChunkTranscription.objects.filter(
-            status=WorkStatus.WAITING, job__status=JobStatus.PROCESSING
+            status=WorkStatus.WAITING, job__status=JobStatus.PROCESSING, job__kind=JobKind.RUN
         ).aggregate(ms=Sum(F("end_ms") - F("start_ms")))
         yield gauge("transcribe_queue_jobs", "Jobs that no worker has taken yet", n_waiting)
         yield gauge(
@@ -91,6 +93,11 @@ class JobCollector(Collector):
             "transcribe_queue_oldest_seconds",
             "How long the oldest job that no worker has taken has been waiting",
             (timezone.now() - oldest).total_seconds() if oldest else 0,
+        )
+        yield gauge(
+            "transcribe_refinements",
+            "Recordings that wait for their second hearing, or are being heard for the second time",
+            sum(row["n"] for row in found if row["kind"] == JobKind.REFINE and row["status"] in JOB_ACTIVE),
         )
         yield gauge(
             "transcribe_workers",

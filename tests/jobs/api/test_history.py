@@ -28,6 +28,20 @@ def test_a_history_without_jobs_adds_up_to_nothing(api):
     assert all((day["jobs"], day["audio_seconds"]) == (0, 0) for day in days)
 
 
+def test_a_second_hearing_is_listed_and_adds_nothing_up(api, alice, new_job):
+    new_job(alice, title="Asked for", duration_ms=1000, total_words=5)
+    new_job(alice, title="Again", kind="refine", duration_ms=1000, total_words=6)
+    answer = api.get(SUMMARY).json()
+    assert (answer["total"], answer["total_words"], answer["total_audio_seconds"]) == (1, 5, 1)
+    assert answer["by_engine"] == {"fake": 1}
+    listed = {job["title"]: job["kind"] for job in api.get("/api/job-history/").json()["results"]}
+    assert listed == {"Asked for": "run", "Again": "refine"}
+    for kind, title in (("run", "Asked for"), ("refine", "Again")):
+        found = api.get("/api/jobs/", {"kind": kind}).json()["results"]
+        assert [job["title"] for job in found] == [title]
+    assert api.get("/api/jobs/", {"kind": "other"}).status_code == 400
+
+
 def test_the_summary_adds_up_what_was_done(api, alice, bob, new_job):
     new_job(
         alice,

@@ -113,7 +113,7 @@ def test_a_page_takes_each_option(door):
     values = given_at(door)
     for engine, model in (("engine", "model"), ("fallback_engine", "fallback_model")):
         values[f"{engine}_model"] = f"{values.pop(engine)}/{values.pop(model)}"
-    form = OptionsForm(as_form(values), user=User(), door=door)
+    form = OptionsForm(as_form(values), user=User(), doors=(door,))
     assert form.is_valid(), form.errors
     assert set(form.fields) == set(values)
     assert form.options() == expected_at(door)

@@ -25,6 +25,14 @@ def test_a_stranger_is_sent_to_the_login(client):
     assert response.url == f"{reverse('login')}?next={reverse('record')}"
 
 
+def test_a_second_hearing_can_be_chosen_where_the_site_allows_one(page, settings):
+    box = 'name="refine" value="true"'
+    assert box in page.get(reverse("record")).content.decode()
+    assert box not in page.get(reverse("upload")).content.decode()
+    settings.LIVE_REFINE = False
+    assert box not in page.get(reverse("record")).content.decode()
+
+
 def test_the_page_tells_its_scripts_whose_it_is_and_where_the_api_is(page, alice, settings):
     settings.RECORDER_CUTS_S = (3, 17)
     response = page.get(reverse("record"))

@@ -47,6 +47,7 @@ def posted(**changes: str) -> dict[str, str]:
         "new-priority": "normal",
         "new-audio_track": "auto",
         "new-prompt": "",
+        "new-refine": "true",
     }
     return as_shown | changes
 
@@ -180,6 +181,11 @@ def test_the_page_keeps_what_differs_from_the_site(page, alice):
     page.post(reverse("account"), posted(**{"new-engine_model": "local/tiny.en"}))
     alice.refresh_from_db()
     assert alice.job_defaults == {"diarize": False, "engine": "local", "model": "tiny.en"}
+    sent = posted()
+    del sent["new-refine"]
+    page.post(reverse("account"), sent)
+    alice.refresh_from_db()
+    assert alice.job_defaults == {"diarize": False, "refine": False}
 
 
 def test_the_page_says_what_cannot_be(page, alice):

@@ -13,6 +13,7 @@ from jobs_app.lifecycle.choices import cancel_job
 from jobs_app.models import LongOptions, TranscriptionJob
 from sessions_app.models import RecordingSession, SessionSource
 from tests.job_rows import change_job
+from tests.samples import run_again
 from tests.sessions.conftest import client_of
 from tests.sessions.uploads import SESSIONS, UPLOADS, refused, send
 
@@ -215,6 +216,24 @@ def test_a_recording_is_not_transcribed_twice_at_once(api, stored_job):
     response = api.post(f"{SESSIONS}{stored_job.session_id}/jobs/", {})
     assert refused(response, 409, "already_transcribing")
     assert TranscriptionJob.objects.count() == 1
+
+
+def test_a_second_hearing_does_not_stand_in_the_way_of_a_run(api, stored_job):
+    change_job(stored_job, status="completed", stage="ended", ended_at=timezone.now())
+    refinement = run_again(stored_job.session, kind="refine")
+    session = api.get(f"{SESSIONS}{stored_job.session_id}/").data
+    assert (session["state"], session["job"]["id"]) == ("completed", str(stored_job.pk))
+    assert session["job"]["kind"] == "run"
+    response = api.post(f"{SESSIONS}{stored_job.session_id}/jobs/", {})
+    assert (response.status_code, response.data["kind"]) == (201, "run")
+    assert api.get(f"/api/jobs/{refinement.pk}/").data["status"] == "cancelled"
+
+
+def test_a_recording_says_whether_it_is_to_be_heard_once_more(api, alice):
+    assert api.post(SESSIONS, {}).data["job"]["refine"] is True
+    assert api.post(SESSIONS, {"refine": False}).data["job"]["refine"] is False
+    assert api.patch("/api/preferences/", {"defaults": {"refine": False}}).status_code == 200
+    assert api.post(SESSIONS, {}).data["job"]["refine"] is False
 
 
 def test_running_again_can_be_repeated_with_a_key(api, stored_job):

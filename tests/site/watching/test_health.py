@@ -232,6 +232,9 @@ def test_metrics_say_what_the_rows_say(
     new_job(alice, JobStatus.FAILED, error_code="crashed")
     new_job(alice, JobStatus.PENDING, duration_ms=4000, created_at=now - timedelta(seconds=100))
     new_job(alice, JobStatus.PENDING, created_at=now)
+    new_job(
+        alice, JobStatus.PENDING, kind="refine", duration_ms=7000, created_at=now - timedelta(seconds=999)
+    )
     under_way = new_job(alice, JobStatus.PROCESSING, duration_ms=120_000)
     for number, status in enumerate((WorkStatus.DONE, WorkStatus.WAITING)):
         add_segments(under_way, number=number)
@@ -247,6 +250,7 @@ def test_metrics_say_what_the_rows_say(
     assert found[("transcribe_queue_jobs",)] == 2
     assert found[("transcribe_queue_audio_seconds",)] == 4 + 60
     assert 100 <= found[("transcribe_queue_oldest_seconds",)] < 160
+    assert found[("transcribe_refinements",)] == 1
     assert found[("transcribe_workers",)] == 2
 
 
