@@ -1,4 +1,4 @@
-"""Store a recording chunk by chunk, and finish it.
+"""Store a recording chunk by chunk.
 
 As with uploads, the audio is on disk before there are rows. A lock on the session's row ensures that no chunk
 is stored while the recording ends. So every chunk that was accepted is part of the recording.
@@ -14,19 +14,18 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Sum
-from django.db.models.functions import Now
 
 from jobs_app.lifecycle.sound_tracks import usual_ms
 from jobs_app.lifecycle.starting import audio_arrived
 from jobs_app.recordings import STREAM_CONTAINERS
 from jobs_app.storage import loose_files, working_copies
 from sessions_app.arrival.intake import clean_filename, store_audio
+from sessions_app.arrival.pieces import cover
 from sessions_app.arrival.probing import probe
 from sessions_app.arrival.refusals import (
     ChecksumMismatch,
     ChunkConflict,
     ChunkNeeded,
-    ChunksMissing,
     ChunkTooLarge,
     NumberTooHigh,
     SessionFinished,
@@ -34,7 +33,7 @@ from sessions_app.arrival.refusals import (
     TooManyRecordings,
 )
 from sessions_app.arrival.upload_handler import HashedUpload
-from sessions_app.models import AudioChunk, RecordingSession
+from sessions_app.models import AudioChunk, LiveSender, RecordingSession
 from speech.errors import AudioTooLong, SpeechError
 from speech.files.frames import LONGEST_LOOK
 from speech.files.recorded_stream import is_continuation
@@ -89,11 +88,28 @@ def store_chunk(
     if upload.size > settings.MAX_CHUNK_BYTES:
         raise ChunkTooLarge
     info, continues = _look(session, number, upload)
-    _check_track(session, info)
+    check_has_track(session, info.audio_streams)
     _check_length(session, info.duration_ms or 0)
     if not continues:
         _check_gap(session, number, info.duration_ms or claimed_ms)
+    return keep_chunk(session, upload, info, number=number, continues=continues, claimed_ms=claimed_ms)
 
+
+def keep_chunk(
+    session: RecordingSession,
+    upload: HashedUpload,
+    info: MediaInfo,
+    *,
+    number: int,
+    continues: bool = False,
+    claimed_ms: int | None = None,
+) -> tuple[AudioChunk, bool]:
+    """Store a chunk whose header was checked. Return the chunk, and whether it is new.
+
+    Raises:
+        StorageFull, SessionGone, SessionFinished: it cannot be stored.
+        ChunkConflict: another chunk has this number.
+    """
     stored = store_audio(session.pk, number, upload, info)
     chunk = AudioChunk(
         session=session,
@@ -133,6 +149,7 @@ def _add(chunk: AudioChunk, upload: HashedUpload) -> AudioChunk | None:
     chunk.save(force_insert=True)
     loose_files.adopt(str(chunk.file))
     chunk.refresh_from_db(fields=["received_at"])
+    cover(session)
     audio_arrived(session)
     return None
 
@@ -170,15 +187,16 @@ def _look(session: RecordingSession, number: int, upload: HashedUpload) -> tuple
         raise
 
 
-def _check_track(session: RecordingSession, info: MediaInfo) -> None:
-    """Check that the chunk has the audio track that the job asks for, without which it could not be heard.
+def check_has_track(session: RecordingSession, n_tracks: int) -> None:
+    """Check that audio with so many tracks has the one that the job asks for, without which it could not be
+    heard. 0: how many it has is not known.
 
     Raises:
-        NoSuchTrack: the chunk does not have this track.
+        NoSuchTrack: the audio does not have this track.
     """
     job = session.jobs.active().first()
-    if job is not None and info.audio_streams:
-        check_track_number(job.short_options.audio_track, info.audio_streams)
+    if job is not None and n_tracks:
+        check_track_number(job.short_options.audio_track, n_tracks)
 
 
 def _check_length(session: RecordingSession, more_ms: int) -> None:
@@ -228,7 +246,7 @@ def delete_chunk(session: RecordingSession, number: int) -> None:
 
     Raises:
         SessionFinished, SessionGone: the recording is finished or deleted.
-        ChunkNeeded: the chunk has the header of the pieces after it.
+        ChunkNeeded: the chunk has the header of the pieces after it, or a socket counts from its end.
     """
     with transaction.atomic():
         locked = session.lock()
@@ -242,38 +260,14 @@ def delete_chunk(session: RecordingSession, number: int) -> None:
         after = locked.chunks.filter(number__gt=number).order_by("number").first()
         if not chunk.continues and after is not None and after.continues:
             raise ChunkNeeded
+        if LiveSender.objects.filter(session=locked).exists():
+            raise ChunkNeeded(
+                "This recording comes by a socket, which counts its samples from the chunks that are here. "
+                "Leave this one, or remove the whole recording."
+            )
         name, chunk_id = str(chunk.file), chunk.pk
         # This locks the job. A worker takes the same lock before it gives a chunk its place.
         audio_arrived(locked)
         loose_files.doom([name])
         chunk.delete()
         transaction.on_commit(lambda: working_copies.forget([chunk_id]), robust=True)
-
-
-def finish(session: RecordingSession, *, chunks: int | None = None, force: bool = False) -> None:
-    """End a recording. If it has ended already, nothing changes.
-
-    `chunks` is the number of chunks that the recording must have.
-
-    Raises:
-        ChunksMissing: not all chunks have come, and `force` is not set.
-        SessionGone: the recording was deleted just now.
-    """
-    with transaction.atomic():
-        locked = session.lock()
-        if locked is None:
-            raise SessionGone
-        if locked.finished_at is not None:
-            return
-        if chunks is not None and not force:
-            missing = missing_below(chunks, locked.chunks.values_list("number", flat=True))
-            if missing:
-                raise ChunksMissing(missing)
-        mark_finished(locked)
-
-
-def mark_finished(session: RecordingSession) -> None:
-    """Mark a recording as finished: no more audio will come. The caller holds the lock on its row."""
-    RecordingSession.objects.filter(pk=session.pk).update(finished_at=Now())
-    session.refresh_from_db(fields=["finished_at"])
-    audio_arrived(session)

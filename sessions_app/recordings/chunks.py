@@ -16,7 +16,8 @@ from people_app.tokens import person
 from rest.outputs import ErrorOutput
 from rest.pages import Pages
 from rest.throttling import ChunkThrottle
-from sessions_app.arrival.chunks import delete_chunk, finish, missing_below, store_chunk
+from sessions_app.arrival.chunks import delete_chunk, missing_below, store_chunk
+from sessions_app.arrival.finishing import finish
 from sessions_app.models import RecordingSession
 from sessions_app.recordings.api import sessions_of
 from sessions_app.recordings.serializers import (

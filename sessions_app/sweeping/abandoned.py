@@ -10,7 +10,8 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from sessions_app.arrival.chunks import mark_finished
+from rest.refusals import Refusal
+from sessions_app.arrival.finishing import compose, mark_finished
 from sessions_app.models import AudioChunk, RecordingSession
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,24 @@ def abandoned() -> QuerySet[RecordingSession]:
 
 def sweep() -> None:
     """Finish the abandoned recordings. Each job runner calls this every few seconds."""
-    for session_id in abandoned().values_list("pk", flat=True):
-        with transaction.atomic():
-            session = RecordingSession.objects.select_for_update(no_key=True).filter(pk=session_id).first()
-            # This is checked again under the lock: until now, a new chunk may have held it.
-            if session is not None and abandoned().filter(pk=session_id).exists():
-                mark_finished(session)
-                logger.warning("%s: nothing has come for %s s", session_id, settings.ABANDONED_AFTER_S)
+    for session in abandoned():
+        try:
+            _finish(session)
+        except Refusal as refused:
+            # The disk may be full, or the recording is deleted. The next sweep tries again.
+            logger.warning("%s cannot be finished: %s", session.pk, refused)
+
+
+def _finish(session: RecordingSession) -> None:
+    n_chunks = session.chunks.count()
+    if not abandoned().filter(pk=session.pk).exists():
+        return
+    n_chunks += compose(session, rest=True)
+    with transaction.atomic():
+        locked = session.lock()
+        # This is checked again under the lock: until now, a new chunk may have held it.
+        if locked is None or locked.finished_at is not None or locked.seen_at != session.seen_at:
+            return
+        if locked.chunks.count() == n_chunks and not locked.live_pieces.exists():
+            mark_finished(locked)
+            logger.warning("%s: nothing has come for %s s", session.pk, settings.ABANDONED_AFTER_S)

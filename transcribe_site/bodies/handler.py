@@ -36,6 +36,7 @@ _turn: ContextVar[Turn] = ContextVar("turn")
 
 
 Answered = Callable[[ASGIRequest, Awaitable[HttpResponseBase]], Awaitable[HttpResponseBase]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,14 @@ class LimitedHandler(ASGIHandler):
     A refused body gets a proper answer, and never 500. A request that waits for a thread holds none.
     """
 
-    def __init__(self, parts: Parts, answered: Answered) -> None:
-        """`answered` returns a response, once it has what the response waits for."""
+    def __init__(self, parts: Parts, answered: Answered, sockets: Application) -> None:
+        """`answered` returns a response, once it has what the response waits for. `sockets` serves the
+        WebSockets.
+        """
         super().__init__()
         self._parts = parts
         self._answered = answered
+        self._sockets = sockets
         self._arriving = Arriving()
         self._streamed: defaultdict[str, set[StreamedBody]] = defaultdict(set)
         self._turns = Turns(settings.WEB_THREADS, settings.WEB_WAITING)
@@ -74,10 +78,13 @@ class LimitedHandler(ASGIHandler):
         self._probe_turns = Turns(PROBE_THREADS, settings.WEB_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await super().__call__(scope, receive, send)
             return
         scope = {**scope, "path": below_prefix(scope["path"])}
+        if scope["type"] == "websocket":
+            await self._sockets(scope, receive, send)
+            return
         parts = scope["path"].startswith(self._parts.path)
         if parts:
             # An earlier request of this upload may have broken off. It must store what it has brought first,

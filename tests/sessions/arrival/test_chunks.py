@@ -12,7 +12,9 @@ from jobs_app.engines.resolving import resolve_options
 from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import JobStep, SoundTrack, StepKind, WorkStatus
 from sessions_app.arrival import chunks
+from sessions_app.arrival.finishing import finish
 from sessions_app.arrival.intake import delete_session
+from sessions_app.arrival.refusals import ChunksMissing
 from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from speech.errors import AudioTooLong, NoAudio, UnreadableAudio, UnsupportedMedia
 from tests.sessions.conftest import sound, upload_of
@@ -70,7 +72,7 @@ def test_the_same_chunk_again_is_the_stored_one(session, left_behind):
 
 def test_the_same_chunk_again_is_the_stored_one_after_the_end_too(session):
     first, _ = store(session, PARTS[0], 0)
-    chunks.finish(session)
+    finish(session)
     assert store(session, PARTS[0], 0) == (first, False)
 
 
@@ -92,7 +94,7 @@ def test_other_content_under_the_same_number_is_refused(session, left_behind):
 
 
 def test_a_finished_recording_takes_nothing_more(session, left_behind):
-    chunks.finish(session)
+    finish(session)
     with pytest.raises(chunks.SessionFinished):
         store(session, PARTS[0], 0)
     assert left_behind() == []
@@ -225,23 +227,23 @@ def test_a_whole_file_after_pieces_is_a_whole_file(session):
 
 def test_a_recording_is_finished_once(session):
     store(session, PARTS[0], 0)
-    chunks.finish(session, chunks=1)
+    finish(session, chunks=1)
     session.refresh_from_db()
     finished_at = session.finished_at
     assert finished_at is not None
-    chunks.finish(session, chunks=5)
+    finish(session, chunks=5)
     session.refresh_from_db()
     assert session.finished_at == finished_at
 
 
 def test_a_recording_with_holes_is_finished_only_by_force(session):
     store(session, PARTS[1], 1)
-    with pytest.raises(chunks.ChunksMissing) as refused:
-        chunks.finish(session, chunks=4)
+    with pytest.raises(ChunksMissing) as refused:
+        finish(session, chunks=4)
     assert refused.value.missing == [0, 2, 3]
     session.refresh_from_db()
     assert session.finished_at is None
-    chunks.finish(session, chunks=4, force=True)
+    finish(session, chunks=4, force=True)
     session.refresh_from_db()
     assert session.finished_at is not None
 
@@ -250,7 +252,7 @@ def test_what_was_deleted_meanwhile_cannot_be_finished_or_added_to(session, left
     stale = RecordingSession.objects.get(pk=session.pk)
     session.delete()
     with pytest.raises(chunks.SessionGone):
-        chunks.finish(stale)
+        finish(stale)
     with closing(upload_of(PARTS[0])) as upload, pytest.raises(chunks.SessionGone):
         chunks.store_chunk(stale, upload, number=0)
     assert files(left_behind) == []
@@ -300,7 +302,7 @@ def test_a_chunk_is_part_of_a_recording_or_refused(session, left_behind):
         before = set(session.chunks.values_list("number", flat=True))
         results = at_once(
             *[lambda number=number: attempt(number) for number in range(start, start + 5)],
-            lambda: chunks.finish(session),
+            lambda: finish(session),
         )
         accepted = {number for number in results if number is not None}
         assert set(session.chunks.values_list("number", flat=True)) == before | accepted
@@ -313,7 +315,7 @@ def test_the_end_waits_for_a_chunk_that_is_being_stored(session, monkeypatch):
         monkeypatch,
         lambda: store(session, PARTS[0], 0),
         # Without that it would find the chunk missing.
-        lambda: chunks.finish(session, chunks=1),
+        lambda: finish(session, chunks=1),
     )
     session.refresh_from_db()
     assert is_new

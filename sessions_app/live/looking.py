@@ -1,0 +1,123 @@
+"""Look in the database for what sockets have to be told. Everything here runs in a thread."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jobs_app.models import JOB_ACTIVE, TranscriptionJob
+from jobs_app.models.live import LiveText
+from jobs_app.models.transcripts import Segment, SegmentKind
+from sessions_app.models import LiveSender, RecordingSession
+from sessions_app.transcripts.edits import changes_in
+from sessions_app.transcripts.reading import read_segment
+
+ROWS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class LiveNow:
+    """What a live host has heard that is in no segment yet; see LiveText."""
+
+    version: int
+    finals: list[dict[str, Any]]
+    interim: dict[str, Any] | None
+    lag_ms: int
+    interims: bool
+
+
+@dataclass(frozen=True)
+class JobNow:
+    """A job as it is now. All segments with a number below `next_number` exist, or are in `live`, or never
+    will.
+    """
+
+    id: uuid.UUID
+    status: str
+    stage: str
+    progress: int
+    next_number: int
+    is_recording: bool
+    live: LiveNow | None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in JOB_ACTIVE
+
+
+def current_job(session_id: uuid.UUID) -> uuid.UUID | None:
+    """Return the job that stands for the recording."""
+    sessions = RecordingSession.objects.filter(pk=session_id)
+    return sessions.values_list("current_job", flat=True).first()
+
+
+def jobs_now(job_ids: Collection[uuid.UUID], known: Mapping[uuid.UUID, JobNow]) -> dict[uuid.UUID, JobNow]:
+    """Return these jobs, without those that were deleted.
+
+    `known` is the last answer. If nothing of the live texts has changed since, this takes one query.
+    """
+    columns = (
+        "pk",
+        "status",
+        "stage",
+        "progress",
+        "next_segment",
+        "session__finished_at",
+        "live_text__version",
+    )
+    rows = TranscriptionJob.objects.filter(pk__in=job_ids).order_by()
+    found: dict[uuid.UUID, JobNow] = {}
+    changed = []
+    for pk, status, stage, progress, number, finished_at, version in rows.values_list(*columns):
+        live = known[pk].live if pk in known else None
+        if version is None:
+            live = None
+        elif live is None or live.version != version:
+            changed.append(pk)
+        found[pk] = JobNow(pk, status, stage, progress, number, finished_at is None, live)
+    for text in (
+        LiveText.objects.filter(pk__in=changed)
+        .select_related("job")
+        .only("version", "finals", "interim", "received_ms", "heard_ms", "interims", "job__next_segment")
+    ):
+        lag_ms = max(text.received_ms - text.heard_ms, 0)
+        live = LiveNow(text.version, text.finals, text.interim, lag_ms, text.interims)
+        # The job may have got segments since the first query.
+        number = max(found[text.job_id].next_number, text.job.next_segment)
+        found[text.job_id] = replace(found[text.job_id], next_number=number, live=live)
+    return found
+
+
+def segments_between(job_id: uuid.UUID, seen: int, end: int) -> list[dict[str, Any]]:
+    """Return final segments with `seen` < number < `end`, in the order of their numbers, as the finals of a
+    LiveText. There are at most ROWS_AT_ONCE of them.
+    """
+    rows = list(
+        Segment.objects.filter(job=job_id, kind=SegmentKind.FINAL, number__gt=seen, number__lt=end).order_by(
+            "number"
+        )[:ROWS_AT_ONCE]
+    )
+    changes = changes_in(job_id, [row.number for row in rows]) if rows else {}
+    read = ((row.number, read_segment(row, changes.get(row.number, {}))) for row in rows)
+    return [
+        {
+            "number": number,
+            "start_ms": segment.start_ms,
+            "end_ms": segment.end_ms,
+            "text": segment.text,
+            "confidence": segment.confidence,
+        }
+        for number, segment in read
+    ]
+
+
+def still_there(session_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return those of the recordings that are not deleted."""
+    return set(RecordingSession.objects.filter(pk__in=session_ids).values_list("pk", flat=True))
+
+
+def senders_of(session_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    """Return which socket sends each of the recordings."""
+    return dict(LiveSender.objects.filter(session__in=session_ids).values_list("session", "sender"))

@@ -1,0 +1,299 @@
+"""One socket: a task reads what the client says, and another one writes what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+
+from jobs_app.api.errors import refusal_of
+from jobs_app.lifecycle.live import LiveUnavailable, open_live
+from rest.refusals import Refusal
+from sessions_app.arrival.pieces import reach_of
+from sessions_app.arrival.refusals import SessionFinished, SessionGone
+from sessions_app.live import looking, threads
+from sessions_app.live.hub import COUNTS, Hub
+from sessions_app.live.looking import JobNow
+from sessions_app.live.protocol import (
+    CLOSE_NORMAL,
+    BadFrame,
+    BadMessage,
+    Idle,
+    KeepAlive,
+    NotRead,
+    Start,
+    Stop,
+    Watch,
+    error,
+    message_of,
+)
+from sessions_app.live.sending import Sender
+from sessions_app.live.storing import Store
+from sessions_app.live.telling import Line, Message, Send, Told
+from sessions_app.live.visitors import Visitor
+from sessions_app.models import RecordingSession
+
+logger = logging.getLogger(__name__)
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+"""ASGI defines this."""
+
+LAST_STORE_S = 5
+"""After a client has left, what came last is stored within this time, or not at all; the client has it."""
+
+
+class Unexpected(Refusal):
+    status = 500
+    code = "internal_error"
+    sentence = "Something went wrong inside the server. All that was said to be saved is kept; connect again."
+
+
+class Socket:
+    """A socket that was let in. `job` is the last news of the job with the id `job_id`."""
+
+    def __init__(
+        self, hub: Hub, store: Store, visitor: Visitor, session_id: uuid.UUID, receive: Receive, send: Send
+    ) -> None:
+        self._hub = hub
+        self._store = store
+        self.visitor = visitor
+        self.session_id = session_id
+        self.job_id: uuid.UUID | None = None
+        self.job: JobNow | None = None
+        self._receive = receive
+        self._line = Line(send)
+        self._told: Told | None = None
+        self._sender: Sender | None = None
+        self._stopped = False
+        self._life_at = self._frame_at = time.monotonic()
+        self._out: deque[Message] = deque()
+        self._saved: Message | None = None
+        self._ending: Refusal | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def is_sender(self) -> bool:
+        return self._sender is not None
+
+    @property
+    def sender_id(self) -> uuid.UUID | None:
+        return self._sender.id if self._sender is not None and not self._stopped else None
+
+    async def serve(self) -> None:
+        """Serve the client until it leaves or is closed."""
+        await self._line.open()
+        try:
+            self._hub.enter(self)
+        except Refusal as refused:
+            self.end(refused)
+        reading = asyncio.create_task(self._read())
+        writing = asyncio.create_task(self._write())
+        try:
+            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if self._ending is not None:
+                await writing
+        finally:
+            self._hub.leave(self)
+            for task in (reading, writing):
+                task.cancel()
+            await asyncio.gather(reading, writing, return_exceptions=True)
+            if self._sender is not None:
+                self._log_end(self._sender)
+
+    # --- For the hub -------------------------------------------------------------------------------
+
+    def news(self, job: JobNow) -> None:
+        self.job = job
+        self._wake.set()
+
+    def end(self, refusal: Refusal) -> None:
+        """Tell the client why, and close the socket. The first reason counts."""
+        if self._ending is None:
+            self._ending = refusal
+            COUNTS.refused[refusal.code] += 1
+            self._wake.set()
+
+    # --- What the client says ----------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Do what the client says, until it leaves or says what cannot be done."""
+        try:
+            await self._listen()
+        except Exception as problem:  # noqa: BLE001  the client is told, and bugs are logged
+            self.end(self._refusal_of(problem))
+
+    def _refusal_of(self, problem: Exception) -> Refusal:
+        refused = refusal_of(problem, {})
+        if refused is None:
+            logger.exception("recording %s: its socket failed", self.session_id)
+        return refused or Unexpected()
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._patience_s()):
+                    said = await self._receive()
+            except TimeoutError:
+                await self._nothing_came()
+                continue
+            if said["type"] == "websocket.disconnect":
+                await self._client_left()
+                return
+            self._life_at = time.monotonic()
+            if said.get("bytes") is not None:
+                await self._take(said["bytes"])
+            elif said.get("text") is not None:
+                await self._do(message_of(said["text"]))
+
+    def _patience_s(self) -> float | None:
+        """Return how long to wait for the client; None if it need not say anything."""
+        if self._stopped or (self._sender is None and self._told is not None):
+            return None
+        at = self._life_at + settings.LIVE_IDLE_S
+        if self._sender is not None:
+            at = min(at, self._sender.flush_at)
+        return max(at - time.monotonic(), 0)
+
+    async def _nothing_came(self) -> None:
+        if self._sender is not None and time.monotonic() >= self._sender.flush_at:
+            if await self._sender.flush():
+                self._say_saved(self._sender)
+        elif time.monotonic() >= self._life_at + settings.LIVE_IDLE_S:
+            raise Idle
+
+    async def _client_left(self) -> None:
+        if self._sender is not None and not self._stopped:
+            with suppress(Refusal, TimeoutError):
+                async with asyncio.timeout(LAST_STORE_S):
+                    await self._sender.flush()
+
+    async def _take(self, frame: bytes) -> None:
+        if self._stopped:
+            raise SessionFinished
+        if self._sender is None:
+            raise BadFrame
+        if time.monotonic() - self._frame_at > settings.LIVE_IDLE_S / 2:
+            # After a pause, live hosts may no longer hear this recording.
+            await self._open_live()
+        self._frame_at = time.monotonic()
+        if await self._sender.add(frame):
+            self._say_saved(self._sender)
+
+    async def _do(self, message: Start | Watch | Stop | KeepAlive) -> None:
+        match message:
+            case Start() if self._told is None:
+                await self._start(message)
+            case Watch() if self._told is None:
+                reach = await threads.run(lambda: reach_of(self.session_id))
+                self._out.append(
+                    {"type": "ready", "received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
+                )
+                await self._tell_from(message.seen)
+            case Stop() if self._sender is not None and not self._stopped:
+                await self._sender.finish()
+                self._stopped = True
+                self._say_saved(self._sender)
+                self._hub.look()
+            case KeepAlive():
+                return
+            case _:
+                raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
+
+    async def _start(self, start: Start) -> None:
+        self.visitor.check_may_send()
+        sender = Sender(self.session_id, start, self._store)
+        await sender.begin()
+        self._sender = sender
+        logger.info("recording %s: a socket sends from %s ms on", self.session_id, sender.received_ms)
+        self._out.append(
+            {
+                "type": "ready",
+                "received_ms": sender.received_ms,
+                "saved_ms": sender.reach.saved_ms,
+                "cuts_ms": sender.reach.cuts_ms(),
+            }
+        )
+        await self._tell_from(start.seen)
+        await self._open_live()
+
+    async def _open_live(self) -> None:
+        """Have the recording heard live. If that cannot be, it is stored all the same."""
+        self._frame_at = time.monotonic()
+        try:
+            await threads.run(lambda: open_live(RecordingSession.objects.get(pk=self.session_id)))
+        except RecordingSession.DoesNotExist:
+            raise SessionGone from None
+        except LiveUnavailable as unavailable:
+            self._out.append(error(unavailable))
+            self._wake.set()
+
+    async def _tell_from(self, seen: int) -> None:
+        self._told = Told(seen)
+        self._wake.set()
+        self.job_id = await threads.run(lambda: looking.current_job(self.session_id))
+        self._hub.look()
+
+    def _say_saved(self, sender: Sender) -> None:
+        saved_ms = sender.reach.saved_ms
+        self._saved = {"type": "saved", "received_ms": sender.received_ms, "saved_ms": saved_ms}
+        self._wake.set()
+
+    # --- What the client is told -------------------------------------------------------------------
+
+    async def _write(self) -> None:
+        """Tell the client what there is to tell, until the socket is closed."""
+        try:
+            while not await self._tell():
+                await self._wake.wait()
+                self._wake.clear()
+        except OSError:
+            # The client has left. The reader learns it, too.
+            return
+        except Exception as problem:  # noqa: BLE001  the same
+            self.end(self._refusal_of(problem))
+            with suppress(NotRead, OSError):
+                await self._line.end(self._ending or Unexpected())
+
+    async def _tell(self) -> bool:
+        """Tell what is new. Return whether that was the last."""
+        while self._out:
+            await self._line.say(self._out.popleft())
+        if self._saved is not None:
+            saved, self._saved = self._saved, None
+            await self._line.say(saved)
+        if self._ending is not None:
+            await self._line.end(self._ending)
+            return True
+        job = self.job
+        if job is not None and self._told is not None:
+            await self._told.tell(job, self._line.say)
+        return await self._is_done(job)
+
+    async def _is_done(self, job: JobNow | None) -> bool:
+        """If nothing more will come, say so."""
+        if job is not None:
+            done = job.has_ended and (self._sender is None or not job.is_recording)
+        else:
+            done = self._stopped and self.job_id is None
+        if done:
+            await self._line.say(
+                {"type": "done", "job": str(job.id) if job else None, "status": job and job.status}
+            )
+            await self._line.close(CLOSE_NORMAL)
+        return done
+
+    def _log_end(self, sender: Sender) -> None:
+        logger.info(
+            "recording %s: the socket has ended at %s ms, after %s pieces%s",
+            self.session_id,
+            sender.received_ms,
+            sender.n_pieces,
+            f": {self._ending.code}" if self._ending else "",
+        )
