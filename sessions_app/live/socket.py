@@ -237,7 +237,7 @@ class Socket:
     async def _tell_from(self, seen: int) -> None:
         self._told = Told(seen)
         self._wake.set()
-        self.job_id = await threads.run(lambda: looking.current_job(self.session_id))
+        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=seen))
         self._hub.look()
 
     def _say_saved(self, sender: Sender) -> None:

@@ -37,8 +37,9 @@ export class GrowingText {
     const { box } = this;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END_PX;
     const same = this.shown.every((id, n) => id === segments[n]?.id);
-    // A screen reader must read only the text that was added, and not all of it again.
-    box.ariaLive = same ? "polite" : "off";
+    // A screen reader must read only the text that was added, and not all of it again, nor what was said before.
+    const before = !this.shown.length && segments.length > 1;
+    box.ariaLive = same && !before ? "polite" : "off";
     if (!same) this.clear();
     for (const segment of segments.slice(this.shown.length)) this.append(segment);
     this.shown = segments.map(({ id }) => id);
