@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from threading import Event
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from jobs_app.engines.resolving import resolve_options
@@ -189,6 +191,26 @@ def test_two_hosts_that_claim_at_once_get_different_recordings(new_speaker, alic
         new_speaker(owner).open()
     claimed = threads(*[claims.claim_live] * 4)
     assert len({step.pk for step in claimed if step}) == sum(step is not None for step in claimed) == 2
+
+
+def test_a_recording_is_cancelled_while_an_interim_is_stored(new_speaker, host, alice, threads):
+    """On PostgreSQL, each of the two could wait for what the other one has locked."""
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    begun = Event()
+
+    def store_slowly() -> int:
+        with transaction.atomic():
+            # As `store_interim` does.
+            JobStep.objects.select_for_update(no_key=True).get(pk=speaker.step.pk)
+            begun.set()
+            time.sleep(0.5)
+            return LiveText.objects.filter(job=speaker.job).update(interim=None)
+
+    assert threads(store_slowly, lambda: begun.wait(10) and cancel_job(speaker.job.pk)) == [1, True]
+    assert speaker.step.status == WorkStatus.CANCELLED
+    assert speaker.stored() == [(0, words(0, 5))]
 
 
 def planned_before_live(speaker, *, moved: bool = False) -> tuple[LeasedWork, Preparation]:
