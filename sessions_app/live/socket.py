@@ -202,7 +202,8 @@ class Socket:
                 self._say_saved(self._sender)
                 self._hub.look()
             case KeepAlive():
-                return
+                if self._sender is not None and await self._sender.flush():
+                    self._say_saved(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
