@@ -65,7 +65,7 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
         segment["start_ms"]: [Word(w["start_ms"], w["end_ms"], w["word"], 1.0) for w in segment["words"]]
         for segment in transcript["segments"]
     }
-    interims: list[tuple[float, Interim]] = []
+    shown: list[tuple[float, Interim | Final]] = []
     finals: list[Message] = []
     last_s = 0.0
 
@@ -75,8 +75,7 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
             for f in finals
         )
         if any(segment.words for segment in segments):
-            figures.add_utterance(interims, last_s, Final(0, 0, segments, "", None))
-        interims.clear()
+            shown.append((last_s, Final(0, 0, segments, "", None)))
         finals.clear()
 
     for at_s, message in spoken.events:
@@ -88,9 +87,10 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
             finals.append(message)
             last_s = at_s
         elif message["text"]:
-            shown = Interim(message["start_ms"], message["end_ms"], message["text"], message["firm"])
-            interims.append((at_s, shown))
+            interim = Interim(message["start_ms"], message["end_ms"], message["text"], message["firm"])
+            shown.append((at_s, interim))
     utterance()
+    figures.add_events(shown)
     return figures
 
 
