@@ -57,9 +57,10 @@ def open_live(session: Recording) -> None:
     with transaction.atomic():
         jobs = TranscriptionJob.objects.active().select_for_update(of=("self",)).select_related("session")
         job = jobs.filter(session=session.pk).first()
-        # This is asked after the job is locked, because whoever ends the recording locks it, too.
-        going_on = type(session)._default_manager.filter(pk=session.pk, finished_at=None)
-        if job is None or not going_on.exists():
+        if job is not None:
+            # This is read after the job is locked, because whoever ends the recording locks it, too.
+            job.session.refresh_from_db(fields=["finished_at"])
+        if job is None or job.session.finished_at is not None:
             raise LiveUnavailable("This recording has ended, so there is nothing to hear any more.")
         _check_engine(job)
         step = job.steps.filter(kind=StepKind.LIVE).first()
