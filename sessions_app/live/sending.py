@@ -166,4 +166,4 @@ class Sender:
         if self._resampling is not None:
             self._take(self._resampling.rest())
         await self.flush()
-        await threads.run(lambda: storing.finish_recording(self.session_id))
+        self.reach = await threads.run(lambda: storing.finish_recording(self.session_id))

@@ -181,8 +181,8 @@ def filled(session_id: uuid.UUID) -> Reach:
     return reach_of(session_id)
 
 
-def finish_recording(session_id: uuid.UUID) -> None:
-    """Finish a recording, with what is in pieces as its last chunk.
+def finish_recording(session_id: uuid.UUID) -> Reach:
+    """Finish a recording, with what is in pieces as its last chunk, and return how far it has come.
 
     Raises:
         SessionGone: the recording was deleted.
@@ -192,3 +192,4 @@ def finish_recording(session_id: uuid.UUID) -> None:
     if session is None:
         raise SessionGone
     finish(session)
+    return reach_of(session_id)
