@@ -20,6 +20,7 @@ import httpx2
 import psutil
 import psycopg2
 
+from deploy.run import WEBSOCKETS
 from tests.services import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,7 +68,14 @@ class Server:
         )
         port = self.url.rsplit(":", 1)[1]
         self.web = self._start(
-            "-m", "uvicorn", "transcribe_site.asgi:application", "--port", port, "--log-level", "warning"
+            "-m",
+            "uvicorn",
+            "transcribe_site.asgi:application",
+            "--port",
+            port,
+            "--log-level",
+            "warning",
+            *WEBSOCKETS,
         )
         self.runner = self._start("manage.py", "jobrunner")
         self._wait_until_ready()

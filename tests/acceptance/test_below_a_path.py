@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import subprocess
@@ -18,6 +19,8 @@ import openai
 import pytest
 import yaml
 from playwright.sync_api import expect, sync_playwright
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from benchmarks.server import Server
 from tests.services import NGINX, ROOT
@@ -185,6 +188,33 @@ def test_openais_client_needs_only_the_base_address(site, server):
         assert client.audio.transcriptions.create(file=numbers(3), model="whisper-1").text == words(3)
         stream = client.audio.transcriptions.create(file=numbers(3), model="whisper-1", stream=True)
         assert list(stream)[-1].text == words(3)
+
+
+def test_live_sockets_pass_and_their_origin_is_that_of_the_outside(site, server, visitor):
+    signed_up(visitor, f"speaker{time.monotonic_ns()}")
+    cookie = "; ".join(f"{one.name}={one.value}" for one in visitor.cookies.jar)
+    token = visitor.cookies["csrftoken_transcribe"]
+    begun = visitor.post(
+        f"{PREFIX}/api/sessions/", json={}, headers={"X-CSRFToken": token, "Origin": site}
+    ).raise_for_status()
+    address = f"{site.replace('http', 'ws')}{PREFIX}/ws/sessions/{begun.json()['id']}/live/"
+    for origin, status in ((APP, 403), (None, 403), (site, None)):
+        headers = {"Cookie": cookie}
+        if status:
+            with (
+                pytest.raises(InvalidStatus) as refused,
+                connect(address, origin=origin, additional_headers=headers),
+            ):
+                pass
+            assert refused.value.response.status_code == status
+            continue
+        with connect(address, origin=origin, additional_headers=headers) as live:
+            live.send(json.dumps({"type": "start", "sample_rate": 16_000}))
+            assert json.loads(live.recv(30))["type"] == "ready"
+            live.send(bytes(16_000))
+            while (said := json.loads(live.recv(30)))["type"] != "saved":
+                continue
+            assert said["received_ms"] == 500
 
 
 def test_errors_are_in_the_form_of_the_address_below_the_prefix(site, server):
