@@ -125,8 +125,7 @@ class Sender:
         pcm = bytes(self._unsaved)
         if self.end + len(pcm) // SAMPLE_BYTES > settings.MAX_AUDIO_S * SAMPLE_RATE:
             raise RefusedBySpeech(AudioTooLong())
-        now = time.monotonic()
-        sign_of_life = now >= self._sign_of_life_at
+        sign_of_life = self._is_sign_of_life_due()
         piece = Piece(self.session_id, self.id, self.end, pcm, self.reach.n_chunks, sign_of_life)
         match await self._store.add(piece):
             case Outcome.STORED:
@@ -134,7 +133,7 @@ class Sender:
                 self.end += len(pcm) // SAMPLE_BYTES
                 self._unsaved.clear()
                 if sign_of_life:
-                    self._sign_of_life_at = now + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
+                    self._note_sign_of_life()
                 if self.end >= self.reach.next_cut:
                     self._look(await threads.run(lambda: storing.filled(self.session_id)))
                 return True
@@ -147,6 +146,18 @@ class Sender:
             case Outcome.GONE:
                 raise SessionGone
         return False
+
+    async def keep_alive(self) -> None:
+        """Note that the recorder is there, so that a long pause does not end the recording."""
+        if self._is_sign_of_life_due():
+            await threads.run(lambda: storing.note_sign_of_life([self.session_id]))
+            self._note_sign_of_life()
+
+    def _is_sign_of_life_due(self) -> bool:
+        return time.monotonic() >= self._sign_of_life_at
+
+    def _note_sign_of_life(self) -> None:
+        self._sign_of_life_at = time.monotonic() + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
 
     def _look(self, reach: Reach) -> None:
         """Go on from where the recording is now. A chunk may hold what is still to come here."""

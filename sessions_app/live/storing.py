@@ -143,8 +143,12 @@ def store(pieces: Sequence[Piece]) -> list[Outcome]:
         for piece in stored
     )
     if alive := [piece.session_id for piece in stored if piece.is_sign_of_life]:
-        RecordingSession.objects.filter(pk__in=alive).update(seen_at=Now())
+        note_sign_of_life(alive)
     return outcomes
+
+
+def note_sign_of_life(session_ids: Sequence[uuid.UUID]) -> None:
+    RecordingSession.objects.filter(pk__in=session_ids).update(seen_at=Now())
 
 
 def begin_sending(session_id: uuid.UUID, sender: uuid.UUID) -> Reach:

@@ -14,6 +14,7 @@ from rest.disk import StorageFull
 from sessions_app.arrival import finishing
 from sessions_app.live import sending, storing, telling
 from sessions_app.models import LivePiece
+from sessions_app.sweeping import abandoned
 from tests.sessions.live.client import noise
 from tests.sessions.recording import finish
 
@@ -141,14 +142,17 @@ def test_nothing_for_long(connect, settings, first):
     assert ended(socket) == ("idle", 4408)
 
 
-def test_who_pauses_or_watches_is_not_idle(connect, settings):
-    settings.LIVE_IDLE_S = 0.6
+def test_who_pauses_or_watches_is_not_idle_or_abandoned(connect, recording, settings):
+    settings.LIVE_IDLE_S, settings.ABANDONED_AFTER_S = 0.6, 1
     watching, pausing = connect(), connect()
     watching.say(type="watch")
     pausing.start()
     for _ in range(8):
         time.sleep(0.2)
         pausing.say(type="keep_alive")
+    abandoned.sweep()
+    recording.refresh_from_db()
+    assert recording.finished_at is None
     pausing.send_until_saved(noise(0.5), 500)
     watching.say(type="sing")
     assert ended(watching) == ("bad_message", 4400)
