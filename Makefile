@@ -26,7 +26,8 @@ COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hash
 
 .PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check drawing clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
-	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live
+	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live \
+	bench-live-site bench-live-stop bench-live-sockets
 
 # Where CI=true, the few tests that failed beside others are run once more, and named.
 define tests
@@ -122,6 +123,15 @@ bench-probe: setup-dev ## What looking at an upload in a process of its own cost
 
 bench-live: setup-dev ## Words while they are spoken: when they appear, how they change, what they cost
 	@$(PYTHON) -m benchmarks.live $(ARGS)
+
+bench-live-site: setup-dev ## The same on a real site by the clock, 1 to 20 sessions; a lost network; errors after the second hearing
+	@$(PYTHON) -m benchmarks.live_site $(ARGS)
+
+bench-live-stop: setup-dev ## Live words: time from stop to text after 10 and 60 minutes, and without them (3 hours)
+	@$(PYTHON) -m benchmarks.live_stop $(ARGS)
+
+bench-live-sockets: setup-dev ## What 500 idle live sockets and one that streams cost the web process
+	@$(PYTHON) -m benchmarks.live_sockets $(ARGS)
 
 bench-waiting: setup-dev ## How many windows of others go before one's own: people, jobs, slots of a provider
 	@$(PYTHON) -m benchmarks.waiting $(ARGS)

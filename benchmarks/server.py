@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,17 +29,23 @@ MODELS = Path(os.environ.get("DATA_DIR", ROOT / "var")) / "models"
 
 NEW_TOKEN = """
 from people_app.models import ApiToken, User
-user = User.objects.create_user("benchmark", password={password!r})
+name = "benchmark"
+user = User.objects.filter(username=name).first() or User.objects.create_user(name, password={password!r})
 print(ApiToken.objects.issue(user).key)
 """
 
 
 class Server:
-    """A server that runs until the end of its `with`. `settings` are environment variables."""
+    """A server that runs until the end of its `with`. `settings` are environment variables.
 
-    def __init__(self, *, workers: int = 2, **settings: str) -> None:
+    With `data` it begins with a copy of that folder, which another server with the same SECRET_KEY has left.
+    """
+
+    def __init__(self, *, workers: int = 2, data: Path | None = None, **settings: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         self.data_dir = Path(self._folder.name)
+        if data is not None:
+            shutil.copytree(data, self.data_dir, symlinks=True, dirs_exist_ok=True)
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._environment = {
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
@@ -55,7 +62,7 @@ class Server:
         self._children: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Server:
-        if MODELS.is_dir():
+        if MODELS.is_dir() and not (self.data_dir / "models").exists():
             # The model is put together once. A measurement need not do it again.
             (self.data_dir / "models").symlink_to(MODELS.resolve())
         self.manage("migrate", "--verbosity", "0")
@@ -85,11 +92,16 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.client.close()
+        self.stop()
+        self._folder.cleanup()
+
+    def stop(self) -> None:
+        """End all processes. What they have written stays until the end of the `with`."""
         for child in self._children:
             child.terminate()
         for child in self._children:
             child.wait(60)
-        self._folder.cleanup()
+        self._children.clear()
 
     def upload(self, file: Path, **options: str) -> dict[str, Any]:
         """Send a file, and return the answer as soon as it is there."""
@@ -114,6 +126,18 @@ class Server:
             if status["status"] in ("failed", "cancelled"):
                 raise RuntimeError(f"The job {status['status']}: {status['error']}")
             time.sleep(every_s)
+
+    def wait_for_live_host(self, *, within_s: float = 60) -> None:
+        """Wait until recordings can be heard live.
+
+        Raises:
+            RuntimeError: no live host has shown itself in time.
+        """
+        deadline = time.monotonic() + within_s
+        while "\ntranscribe_live_hosts 0.0\n" in self.client.get("/metrics").raise_for_status().text:
+            if time.monotonic() > deadline:
+                raise RuntimeError("There is no live host")
+            time.sleep(0.2)
 
     def worker_processes(self) -> list[psutil.Process]:
         return psutil.Process(self.runner.pid).children(recursive=True)

@@ -1,6 +1,6 @@
 """The order in which rows are locked, so that no two transactions wait for each other.
 
-    recording -> job -> its units of work
+    recording -> job -> its units of work -> its live text
                  job -> sound -> the unit that joins it
     provider -> a unit of work -> turn
 

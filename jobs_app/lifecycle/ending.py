@@ -19,12 +19,13 @@ def end_job(job: TranscriptionJob, status: JobStatus, **columns: object) -> None
 
     What was heard live stays, however the job ends.
     """
-    write_batch(job)
-    LiveText.objects.filter(job=job).delete()
     TranscriptionJob.objects.filter(pk=job.pk).update(
         status=status, stage=JobStage.ENDED, ended_at=Now(), **columns
     )
     _cancel_work(job)
+    # After its step, which a live host locks before this.
+    write_batch(job)
+    LiveText.objects.filter(job=job).delete()
     logger.info("%s %s %s", job, status, columns.get("error_code", ""))
 
 

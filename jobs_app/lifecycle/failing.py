@@ -208,7 +208,11 @@ def give_back(workers: Iterable[str]) -> int:
     names = list(workers)
     return sum(
         model._default_manager.filter(status=WorkStatus.RUNNING, worker__in=names).update(
-            status=WorkStatus.WAITING, attempt=F("attempt") - 1, lease_token="", lease_until=None
+            status=WorkStatus.WAITING,
+            attempt=F("attempt") - 1,
+            not_before=Now(),
+            lease_token="",
+            lease_until=None,
         )
         for model in WORK_MODELS
     )

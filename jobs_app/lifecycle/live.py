@@ -6,11 +6,11 @@ Each function is one short transaction, or part of one, which locks the job befo
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Sum
+from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Now
 
 from jobs_app.engines.offered import capabilities_of
@@ -108,6 +108,12 @@ def _check_hosts(job: TranscriptionJob) -> None:
 def is_live(job: TranscriptionJob) -> bool:
     """Return whether live hosts hear the job's recording, or will do so soon."""
     return job.steps.filter(kind=StepKind.LIVE, status__in=WORK_OPEN).exists()
+
+
+def was_live_since(job: TranscriptionJob, moment: datetime | None) -> bool:
+    """Return whether live hosts hear the job's recording, or have heard it after `moment`."""
+    steps = job.steps.filter(kind=StepKind.LIVE)
+    return steps.filter(Q(status__in=WORK_OPEN) | Q(finished_at__gte=moment)).exists()
 
 
 @transaction.atomic

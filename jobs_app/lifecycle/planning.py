@@ -21,7 +21,7 @@ from jobs_app.leases.locks import lock_job, lock_sound
 from jobs_app.leases.ranks import note_left, set_rank
 from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.joining import begin_joining
-from jobs_app.lifecycle.live import is_live
+from jobs_app.lifecycle.live import is_live, was_live_since
 from jobs_app.lifecycle.sound_tracks import store_peaks, store_places
 from jobs_app.lifecycle.starting import work_columns
 from jobs_app.models import ChunkTranscription, JobStage, JobStep, SoundTrack, TranscriptionJob, WorkStatus
@@ -48,6 +48,10 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
         n_chunks != found.chunks_seen or found.last_seen not in (None, last)
     )
     live = is_live(job)
+    if not found.live and was_live_since(job, step.started_at):
+        # Live hosts hear, or have heard, what this run has planned. The next run finds that.
+        queue.wake_on_commit()
+        return release(step, WorkStatus.WAITING, not_before=Now(), attempt=0, error_code="", error="")
     live_ended = found.live and not live
     complete = found.complete and not live and (not live_ended or job.planned_ms >= found.duration_ms)
     again: dict[str, Any] = {}
@@ -66,14 +70,12 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
     ):
         return False
     sound = _store_sound(job, found)
-    if not found.live and not live:
+    if not found.live:
         job.planned_ms = found.planned_ms
-    # Live hosts may have been asked meanwhile to hear what this run has planned.
-    if found.live or not live:
-        job.planned_version = sound.version
-        for start_ms, end_ms in found.dropped:
-            job.windows.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
-        _add_windows(job, found.windows, owner_id=step.owner_id)
+    job.planned_version = sound.version
+    for start_ms, end_ms in found.dropped:
+        job.windows.filter(start_ms__lt=end_ms, end_ms__gt=start_ms).delete()
+    _add_windows(job, found.windows, owner_id=step.owner_id)
     job.planned = complete
     job.stage = JobStage.TRANSCRIBING
     job.save(update_fields=["planned_ms", "planned_version", "planned", "stage"])

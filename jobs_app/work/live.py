@@ -108,7 +108,10 @@ class Hearing:
             return
         if arrival != self._arrival or (self._more and now >= self._look_again_at):
             self._more = True
-            self._feed(now)
+            enough = self._fed + MOST_AT_ONCE
+            # What is read at once is of one chunk, or of pieces; others may follow.
+            while self._feed(arrival, now) and self._more and self._fed < enough:
+                pass
             # It is noted after the audio was read, so that an error of the database loses nothing.
             self._arrival = arrival
         idle = now - self._came_at > settings.LIVE_IDLE_S
@@ -117,20 +120,24 @@ class Hearing:
             self._ending_with = arrival
             self._note_due(now)
 
-    def _feed(self, now: float) -> None:
+    def _feed(self, arrival: Arrival, now: float) -> bool:
+        """Take the next audio. Return whether there was some."""
         sound = self.session.plain_sound_from(self._fed, MOST_AT_ONCE)
         if sound is None:
             samples = self._placed()
             self._more, self._look_again_at = True, now if len(samples) else now + PLACED_EVERY_S
         else:
             samples = np.frombuffer(sound, dtype="<i2").astype(np.float32) / FULL_SCALE
-            self._more, self._look_again_at = len(samples) == MOST_AT_ONCE, now
+            reached = self._fed + len(samples)
+            has_all = arrival.newest_sample is not None and arrival.newest_sample < reached
+            self._more, self._look_again_at = bool(len(samples)) and not has_all, now
         if not len(samples):
-            return
+            return False
         self.listening.feed(samples)
         self._fed += len(samples)
         self._came_at = now
         self._note_due(now)
+        return True
 
     def _placed(self) -> Samples:
         """Return the next audio of chunks that workers have decoded; none if they have not done so yet."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jobs_app.models import JOB_ACTIVE, TranscriptionJob
+from jobs_app.models import JOB_ACTIVE, JobKind, TranscriptionJob
 from jobs_app.models.live import LiveText
 from jobs_app.models.transcripts import Segment, SegmentKind
 from sessions_app.models import LiveSender, RecordingSession
@@ -47,10 +47,19 @@ class JobNow:
         return self.status not in JOB_ACTIVE
 
 
-def current_job(session_id: uuid.UUID) -> uuid.UUID | None:
-    """Return the job that stands for the recording."""
+def current_job(session_id: uuid.UUID, *, seen: int = -1) -> uuid.UUID | None:
+    """Return the job that stands for the recording.
+
+    A client that has `seen` segments goes on with them. Their numbers are those of the job that was heard
+    live, also if its refinement has taken its place meanwhile.
+    """
+    columns = ("current_job", "current_job__kind", "current_job__created_at")
     sessions = RecordingSession.objects.filter(pk=session_id)
-    return sessions.values_list("current_job", flat=True).first()
+    job_id, kind, created_at = sessions.values_list(*columns).first() or (None, None, None)
+    if kind == JobKind.REFINE and seen >= 0:
+        runs = TranscriptionJob.objects.runs().filter(session=session_id, created_at__lt=created_at)
+        return runs.order_by("-created_at").values_list("pk", flat=True).first() or job_id
+    return job_id
 
 
 def jobs_now(job_ids: Collection[uuid.UUID], known: Mapping[uuid.UUID, JobNow]) -> dict[uuid.UUID, JobNow]:

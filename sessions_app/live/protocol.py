@@ -109,7 +109,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """The sender is there, and pauses."""
+    """The sender is there, and pauses. What has come is stored, because it may wait for that."""
 
 
 def message_of(text: str) -> Start | Watch | Stop | KeepAlive:

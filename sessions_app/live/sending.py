@@ -7,6 +7,7 @@ import time
 import uuid
 
 from django.conf import settings
+from django.db import IntegrityError
 
 from jobs_app.api.errors import RefusedBySpeech
 from rest.disk import StorageFull, is_full
@@ -127,7 +128,16 @@ class Sender:
             raise RefusedBySpeech(AudioTooLong())
         sign_of_life = self._is_sign_of_life_due()
         piece = Piece(self.session_id, self.id, self.end, pcm, self.reach.n_chunks, sign_of_life)
-        match await self._store.add(piece):
+        try:
+            outcome = await self._store.add(piece)
+        except IntegrityError:
+            reach = await threads.run(lambda: reach_of(self.session_id))
+            if reach.end <= self.end:
+                raise
+            # The last try had stored the piece, but its answer was lost.
+            self._look(reach)
+            return False
+        match outcome:
             case Outcome.STORED:
                 self.n_pieces += 1
                 self.end += len(pcm) // SAMPLE_BYTES

@@ -203,6 +203,8 @@ class Socket:
             case KeepAlive():
                 if self._sender is not None and not self._stopped:
                     await self._sender.keep_alive()
+                    if await self._sender.flush():
+                        self._say_saved(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
@@ -230,7 +232,7 @@ class Socket:
     async def _tell_from(self, seen: int) -> None:
         self._told = Told(seen)
         self._wake.set()
-        self.job_id = await threads.run(lambda: looking.current_job(self.session_id))
+        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=seen))
         self._hub.look(self)
 
     def _say_ready(self, reach: Reach) -> None:

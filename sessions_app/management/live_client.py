@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from math import inf
 from os import pread
 from typing import Any, TypeAlias
 
@@ -31,13 +32,15 @@ FRAMES_AT_ONCE = 20
 """Between so many frames it is looked at what the server says."""
 CATCH_UP = 8
 """What was not sent while there was no connection follows so many times as fast as it was spoken."""
-AHEAD_S, RESUMED_AHEAD_S = 25, 50
-"""A server takes 30 s of audio more than the time since `ready`, and 60 s when a recording is resumed."""
+AHEAD_S = 25
+"""A server takes 30 s of audio more than the time since `ready`."""
+KEEP_ALIVE_S = 20
+"""A server ends a connection on which nothing comes for a minute."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 15.0
 
 # What ends a connection and not the recording.
-_AGAIN = {"too_fast", "going_away", "storage_full", "idle", "try_again"}
+_AGAIN = {"too_fast", "storage_full", "idle", "try_again", "not_read", "internal_error"}
 
 
 class Refused(Exception):
@@ -160,7 +163,8 @@ class Live:
         # When the first sample of the recording was spoken, had it been spoken `speed` times as fast.
         self.began_at: float | None = None
         self.stopping = False
-        self.stopped = False
+        # By the clock of the day, for those who compare it with what a server says.
+        self.stopped_at: float | None = None
 
     def stop(self) -> None:
         """End the recording with what has been sent. May be called from a signal handler."""
@@ -224,7 +228,7 @@ class Live:
                     self._have = message["id"]
                 case "error" if message["code"] in _AGAIN or (message["code"] == "too_many" and self.resumes):
                     raise _Lost(message["detail"])
-                case "error" if message["code"] == "session_finished" and self.stopped:
+                case "error" if message["code"] == "session_finished" and self.stopped_at:
                     # The server had heard it, and the answer was lost. What is left to be said is watched.
                     self._sound = None
                     raise _Lost(message["detail"])
@@ -252,7 +256,9 @@ class _Sending:
         self._socket = socket
         self._ready_at = time.monotonic()
         self._first = self._sent = received_ms * SAMPLE_RATE // 1000
-        self._ahead_s = RESUMED_AHEAD_S if live.resumes else AHEAD_S
+        # Where more was missed, the server ends the connection, and takes as much again on the next one.
+        self._ahead_s = inf if live.resumes else AHEAD_S
+        self._said_at = self._ready_at
         self._stopped = False
         live.resumes = True
         # A lost connection does not stop the clock, because who speaks does not wait for it.
@@ -277,10 +283,17 @@ class _Sending:
             if end - self._sent < FRAME and not rest:
                 break
             frame = self._sound.read(self._sent, min(FRAME, end - self._sent))
-            self._socket.send(frame)
+            self._say(frame)
             self._sent += len(frame) // SAMPLE_BYTES
         if ended and self._sent >= self._sound.samples:
-            self._live.stopped = self._stopped = True
-            self._socket.send('{"type": "stop"}')
+            self._stopped = True
+            self._live.stopped_at = time.time()
+            self._say('{"type": "stop"}')
+        elif now - self._said_at > KEEP_ALIVE_S:
+            self._say('{"type": "keep_alive"}')
         missing_s = (self._sent + FRAME - spoken) / SAMPLE_RATE / speed
         return min(max(missing_s, 0.01), 0.1)
+
+    def _say(self, message: str | bytes) -> None:
+        self._socket.send(message)
+        self._said_at = time.monotonic()

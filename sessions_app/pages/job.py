@@ -154,7 +154,7 @@ def job_page(
         "audio_as_sent": audio is not None and audio.as_sent,
         "runs": runs,
         "refinement": refinement_beside(job, runs),
-        "paragraphs": [] if reading.growing else paragraphs(reading),
+        "paragraphs": [] if reading.growing and not is_watched(job) else paragraphs(reading),
         "warnings": warnings_on_page(reading),
         "transcript": job.transcript,
         "speed": speed(job),

@@ -22,11 +22,10 @@ export class GrowingText {
     this.tail = document.createElement("span");
     this.tail.className = "interim-tail";
     this.interim.append(this.firm, this.tail);
-    this.clear();
+    this.begin();
   }
 
-  clear() {
-    this.box.replaceChildren();
+  begin() {
     this.shown = [];
     this.last = this.into = this.ghost = undefined;
     this.characters = 0;
@@ -37,9 +36,14 @@ export class GrowingText {
     const { box } = this;
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < AT_END_PX;
     const same = this.shown.every((id, n) => id === segments[n]?.id);
-    // A screen reader must read only the text that was added, and not all of it again.
-    box.ariaLive = same ? "polite" : "off";
-    if (!same) this.clear();
+    // A screen reader must read only the text that was added, and not all of it again, nor what was said before.
+    const before = !this.shown.length && segments.length > 1;
+    box.ariaLive = same && !before ? "polite" : "off";
+    if (segments.length && !(same && this.shown.length)) {
+      // What the server has written into the page stands there until then.
+      box.replaceChildren();
+      this.begin();
+    }
     for (const segment of segments.slice(this.shown.length)) this.append(segment);
     this.shown = segments.map(({ id }) => id);
     this.place(interim);

@@ -61,8 +61,8 @@ export class Transcript {
   speaks(live) {
     if (live === this.live) return;
     this.live = live;
-    this.interim = null;
-    this.show();
+    // What was being said stands there until there is news, so that a short interruption is not seen.
+    if (live) this.interim = null;
   }
 
   // A recording may go on in another session, whose text begins anew.

@@ -188,6 +188,8 @@ export class Live {
       this.position += samples.length;
       if (this.length - this.position > FRAME_SAMPLES) await pause((samples.length / RATE / CATCH_UP) * 1000);
     }
+    // Somebody waits for the text, so the server should not wait for more audio before it stores this.
+    if (link.socket === socket && recording.row.stopped) link.send(JSON.stringify({ type: "keep_alive" }));
     if (this.pumping === socket) this.pumping = null;
   }
 }

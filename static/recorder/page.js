@@ -149,7 +149,11 @@ function show() {
 }
 
 function entered(state) {
-  if (shownState === "idle") transcript.start();
+  if (shownState === "idle") {
+    // A screen reader must know in which language it reads.
+    part("text").lang = chosenOptions(root).language ?? "";
+    transcript.start();
+  }
   if (state === "idle") transcript.stop();
   shownState = state;
   part("state").textContent = part("announce").textContent = STATE_WORDS[state];

@@ -12,17 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
+import numpy as np
 import openai
 import pytest
 import yaml
 from playwright.sync_api import expect, sync_playwright
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 from benchmarks.server import Server
+from speech.engines.fake import make_numbered_audio
+from speech.types import SAMPLE_RATE
 from tests.services import NGINX, ROOT
 from tests.sessions.openai.conftest import key_of, numbers, words
 
@@ -190,31 +194,70 @@ def test_openais_client_needs_only_the_base_address(site, server):
         assert list(stream)[-1].text == words(3)
 
 
-def test_live_sockets_pass_and_their_origin_is_that_of_the_outside(site, server, visitor):
-    signed_up(visitor, f"speaker{time.monotonic_ns()}")
-    cookie = "; ".join(f"{one.name}={one.value}" for one in visitor.cookies.jar)
-    token = visitor.cookies["csrftoken_transcribe"]
-    begun = visitor.post(
-        f"{PREFIX}/api/sessions/", json={}, headers={"X-CSRFToken": token, "Origin": site}
-    ).raise_for_status()
-    address = f"{site.replace('http', 'ws')}{PREFIX}/ws/sessions/{begun.json()['id']}/live/"
-    for origin, status in ((APP, 403), (None, 403), (site, None)):
-        headers = {"Cookie": cookie}
-        if status:
-            with (
-                pytest.raises(InvalidStatus) as refused,
-                connect(address, origin=origin, additional_headers=headers),
-            ):
+def live_socket(site: str, session_id: str, **headers: str) -> ClientConnection:
+    url = f"{site.replace('http', 'ws', 1)}{PREFIX}/ws/sessions/{session_id}/live/"
+    return connect(url, additional_headers=headers, proxy=None)
+
+
+def heard(socket: ClientConnection, *until: str) -> dict[str, Any]:
+    """The next message of one of these types. Every other is left out."""
+    while (message := json.loads(socket.recv(timeout=30)))["type"] not in until:
+        # A live host may not have started yet.
+        assert message["type"] != "error" or message["code"] == "live_unavailable", message
+    return dict(message)
+
+
+def begun(client: httpx2.Client, **headers: str) -> str:
+    """A recording of one's own."""
+    answer = client.post(f"{PREFIX}/api/sessions/", json={}, headers=headers).raise_for_status()
+    return str(answer.json()["id"])
+
+
+def test_a_program_streams_and_hears_its_words(site, server):
+    bearer = {"Authorization": f"Bearer {key_of(server)}"}
+    with httpx2.Client(base_url=site, headers=bearer, timeout=30) as client:
+        session_id = begun(client)
+        with live_socket(site, session_id, **bearer) as socket:
+            socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE}))
+            assert heard(socket, "ready")["received_ms"] == 0
+            for block in np.split((make_numbered_audio(0, 3) * 32767).astype(np.int16), 30):
+                socket.send(block.tobytes())
+            while heard(socket, "saved")["received_ms"] < 3000:
                 pass
-            assert refused.value.response.status_code == status
-            continue
-        with connect(address, origin=origin, additional_headers=headers) as live:
-            live.send(json.dumps({"type": "start", "sample_rate": 16_000}))
-            assert json.loads(live.recv(30))["type"] == "ready"
-            live.send(bytes(16_000))
-            while (said := json.loads(live.recv(30)))["type"] != "saved":
-                continue
-            assert said["received_ms"] == 500
+            socket.send(json.dumps({"type": "stop"}))
+            job_id = heard(socket, "done")["job"]
+        assert server.wait(job_id)["transcript"] == words(3)
+
+
+def test_a_page_of_the_site_may_watch_with_its_cookie_and_a_page_of_another_site_may_not(visitor, site):
+    signed_up(visitor, f"watcher{time.monotonic_ns()}")
+    token = visitor.cookies["csrftoken_transcribe"]
+    session_id = begun(visitor, **{"X-CSRFToken": token, "Origin": site})
+    cookie = f"sessionid_transcribe={visitor.cookies['sessionid_transcribe']}"
+    with live_socket(site, session_id, Cookie=cookie, Origin=site) as socket:
+        socket.send(json.dumps({"type": "watch"}))
+        assert heard(socket, "ready")["received_ms"] == 0
+    for origin in ("https://evil.example.org", site.replace("http", "https", 1)):
+        with pytest.raises(InvalidStatus) as refused:
+            live_socket(site, session_id, Cookie=cookie, Origin=origin)
+        assert refused.value.response.status_code == 403
+
+
+def test_where_no_websocket_passes_the_words_come_by_http(server, tmp_path):
+    lines = re.sub(r".*(Upgrade|Connection).*\n", "", LINES).replace("http://127.0.0.1:8000", server.url)
+    bearer = {"Authorization": f"Bearer {key_of(server)}"}
+    with (
+        nginx(tmp_path, lines) as address,
+        httpx2.Client(base_url=address, headers=bearer, timeout=30) as client,
+    ):
+        session_id = begun(client)
+        with pytest.raises(InvalidStatus) as refused:
+            live_socket(address, session_id, **bearer)
+        assert 400 <= refused.value.response.status_code < 500
+        path = f"{PREFIX}/api/sessions/{session_id}/"
+        client.post(f"{path}chunks/", data={"number": 0}, files={"file": numbers(3)}).raise_for_status()
+        job_id = client.post(f"{path}finish/", json={"chunks": 1}).raise_for_status().json()["job"]["id"]
+        assert server.wait(job_id)["transcript"] == words(3)
 
 
 def test_errors_are_in_the_form_of_the_address_below_the_prefix(site, server):

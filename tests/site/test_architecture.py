@@ -55,9 +55,9 @@ def test_every_file_and_folder_that_is_named_is_there():
 
 def test_each_life_is_told_in_ten_lines_that_name_their_files():
     lives = re.split(
-        r"^### ", DOCUMENT.partition("## Five lives")[2].partition("\n## ")[0], flags=re.MULTILINE
+        r"^### ", DOCUMENT.partition("## Six lives")[2].partition("\n## ")[0], flags=re.MULTILINE
     )
-    assert len(lives) == 1 + 5
+    assert len(lives) == 1 + 6
     for life in lives[1:]:
         lines = re.findall(r"^\d+\. .*$", life, flags=re.MULTILINE)
         assert len(lines) == 10, life

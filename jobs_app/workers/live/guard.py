@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -103,7 +103,7 @@ class Guard:
             if now >= self._beat_at:
                 self._beat_at = now + BEAT_EVERY_S
                 self._beat()
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
             # A lease is valid until its end. After that, another host may have it.
             logger.warning("The leases of this live host could not be renewed", exc_info=True)
             connection.close()

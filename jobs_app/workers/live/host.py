@@ -16,7 +16,7 @@ from functools import partial
 from typing import cast
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from jobs_app.engines.offered import engine_for
@@ -96,7 +96,7 @@ class Host:
                 self._look_at = now + LOOK_EVERY_S
                 self._look(now)
             return self._hear_next()
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
             logger.warning("The database does not answer; trying again", exc_info=True)
             connection.close()
             self._stopped.wait(DATABASE_PAUSE_S)
@@ -163,12 +163,13 @@ class Host:
             what()
         except LeaseLost:
             self._drop(hearing, "was taken away")
+        except (OperationalError, InterfaceError):
+            raise
         except SpeechError as e:
             logger.warning("%s, attempt %s: %s: %s", hearing.step, hearing.step.attempt, e.code, e)
             self._fail(hearing, e)
-        except (DatabaseError, InterfaceError):
-            raise
         except Exception:
+            # This is a bug. It counts as an attempt, so that the recording is not tried for ever.
             logger.exception("%s, attempt %s", hearing.step, hearing.step.attempt)
             self._fail(hearing, Unexpected())
 
@@ -197,12 +198,15 @@ class Host:
             note_start(step)
             hearing = Hearing(step, now)
         except SpeechError as e:
-            # Its engine or its model was removed from the settings.
+            # Its engine was removed from the settings.
+            logger.warning("%s, attempt %s: %s: %s", step, step.attempt, e.code, e)
             settle_failure(step, e)
             return
         self._hearings[step.pk] = hearing
         self._guard.watch(hearing)
         self._report()
+        # The model is loaded while the first words are spoken.
+        self._do(hearing, partial(self._hear, hearing, lambda engine: None))
 
     def _expire(self) -> None:
         """Take recordings from live hosts whose machine is gone."""
@@ -242,6 +246,6 @@ class Host:
             give_back([claims.worker_name()])
             if not stay_listed:
                 LiveHost.objects.filter(name=claims.worker_name()).delete()
-        except (DatabaseError, InterfaceError):
+        except (OperationalError, InterfaceError):
             logger.warning("The database does not answer; the leases of this live host end by themselves")
         self._hearings.clear()

@@ -154,8 +154,10 @@ class Command(BaseCommand):
                     self._note(words, f"Reconnecting, everything is kept: {message['detail']}")
                 case "error":
                     self._note(words, f"{message['detail']} ({message['code']})")
-                case "done":
+                case "done" if message["status"] == "completed":
                     self._note(words, f"Done: job {message['job']}")
+                case "done":
+                    raise CommandError(f"The job {message['job']} {message['status']}.", returncode=REFUSED)
 
     def _note(self, words: "_Words", sentence: str) -> None:
         words.interim("")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
+from jobs_app.models import LiveHost
+from jobs_app.workers.live.host import Host
 from tests.acceptance import test_browser_pages as pages
+from tests.acceptance.conftest import wait_for
+from tests.acceptance.recorder.live.numbers import NUMBERS
 from tests.acceptance.recorder.page import CHUNK_S, microphone_flags, open_recorder
 
 site = pages.site
@@ -65,6 +71,33 @@ def context(browser, site, alice, log_in, settings) -> Iterator[BrowserContext]:
     yield context
     context.close()
     assert broken == []
+
+
+@pytest.fixture
+def live_host(site) -> Iterator[None]:
+    """A live host, as a thread of this process."""
+    host = Host()
+
+    def run() -> None:
+        try:
+            host.run()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(LiveHost.objects.alive().exists, within_s=10, what="the live host")
+    yield
+    host.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def numbers(context) -> None:
+    """The microphone hears numbers from 0 on, one a second, which the fake engine reads."""
+    script = {"body": NUMBERS, "content_type": "text/javascript"}
+    context.route("**/recorder/sound/capture.js", lambda route: route.fulfill(**script))
 
 
 @pytest.fixture

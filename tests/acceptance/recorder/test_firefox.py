@@ -21,6 +21,7 @@ from tests import services
 from tests.acceptance import test_browser_pages as pages
 from tests.acceptance.conftest import wait_for
 from tests.acceptance.recorder import test_bad_days, test_microphone, test_recording, test_samples
+from tests.acceptance.recorder.live import test_with_server
 from tests.acceptance.recorder.page import (
     open_recorder,
     problems,
@@ -149,3 +150,6 @@ test_a_deleted_one_is_not_lost = test_bad_days.test_what_comes_after_the_recordi
 test_another_microphone_can_be_taken = test_microphone.test_another_microphone_can_be_taken_while_recording
 test_no_sample_is_lost_at_borders = test_samples.test_no_sample_is_lost_or_doubled_at_the_borders_of_pieces
 test_another_rate_gives_one_tone = test_samples.test_a_microphone_of_another_rate_gives_one_unbroken_tone
+test_everybody_reads_what_is_spoken = (
+    test_with_server.test_everybody_reads_what_is_spoken_and_an_interruption_loses_nothing
+)

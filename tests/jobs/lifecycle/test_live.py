@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
+from threading import Event
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from jobs_app.engines.resolving import resolve_options
@@ -14,11 +16,24 @@ from jobs_app.lifecycle.choices import cancel_job, retry_job
 from jobs_app.lifecycle.failing import WorkerLost, settle_failure
 from jobs_app.lifecycle.finishing import end_job
 from jobs_app.lifecycle.live import UNHEARD_AFTER, LiveUnavailable, hand_over_unheard, open_live
+from jobs_app.lifecycle.planning import finish_preparation
 from jobs_app.lifecycle.starting import start_job
-from jobs_app.models import JobStatus, JobStep, LiveHost, LiveText, StepKind, TranscriptionJob, WorkStatus
+from jobs_app.models import (
+    JobStatus,
+    JobStep,
+    LeasedWork,
+    LiveHost,
+    LiveText,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
 from jobs_app.vocabulary.vocabulary import Correction
+from jobs_app.work.preparation import Preparation
 from sessions_app.models import RecordingSession
-from tests.jobs.conftest import take_all
+from speech.types import SAMPLE_RATE, DecodeReport
+from speech.windows.cuts import Window
+from tests.jobs.conftest import take, take_all
 from tests.jobs.speaking import host_reports, words
 
 
@@ -176,3 +191,77 @@ def test_two_hosts_that_claim_at_once_get_different_recordings(new_speaker, alic
         new_speaker(owner).open()
     claimed = threads(*[claims.claim_live] * 4)
     assert len({step.pk for step in claimed if step}) == sum(step is not None for step in claimed) == 2
+
+
+def test_a_recording_is_cancelled_while_an_interim_is_stored(new_speaker, host, alice, threads):
+    """On PostgreSQL, each of the two could wait for what the other one has locked."""
+    speaker = new_speaker(alice).open()
+    speaker.say(6)
+    host.run()
+    begun = Event()
+
+    def store_slowly() -> int:
+        with transaction.atomic():
+            # As `store_interim` does.
+            JobStep.objects.select_for_update(no_key=True).get(pk=speaker.step.pk)
+            begun.set()
+            time.sleep(0.5)
+            return LiveText.objects.filter(job=speaker.job).update(interim=None)
+
+    assert threads(store_slowly, lambda: begun.wait(10) and cancel_job(speaker.job.pk)) == [1, True]
+    assert speaker.step.status == WorkStatus.CANCELLED
+    assert speaker.stored() == [(0, words(0, 5))]
+
+
+def planned_before_live(speaker, *, moved: bool = False) -> tuple[LeasedWork, Preparation]:
+    """A preparation that a worker began before anybody asked for live words, and what it has found."""
+    step = take(speaker.job.steps.get(kind=StepKind.PREPARE))
+    chunk = speaker.session.chunks.get()
+    found = Preparation(
+        windows=[Window(0, 20_000, speech_ms=20_000)],
+        places={chunk.pk: (0, 30 * SAMPLE_RATE)},
+        report={**DecodeReport().as_json(), "duration_ms": 30_000},
+        duration_ms=30_000,
+        planned_ms=20_000,
+        complete=False,
+        finished_seen=False,
+        moved=moved,
+    )
+    return step, found
+
+
+def test_nothing_is_planned_twice_if_live_words_come_and_go_during_a_preparation(
+    new_speaker, host, alice, work_until
+):
+    speaker = new_speaker(alice)
+    speaker.say(30)
+    speaker.cut_chunk()
+    step, found = planned_before_live(speaker)
+    speaker.open()
+    host.run(1)
+    speaker.stop()
+    host.run(1)
+    assert speaker.step.status == WorkStatus.DONE
+    assert finish_preparation(step, found)
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.job.transcript.text == words(0, 30)
+
+
+def test_a_timeline_that_moves_while_live_words_begin_takes_none_of_them(
+    new_speaker, host, alice, work_until
+):
+    speaker = new_speaker(alice)
+    speaker.say(30)
+    speaker.cut_chunk()
+    step, found = planned_before_live(speaker, moved=True)
+    speaker.open()
+    host.run(1)
+    seen = speaker.shown()
+    assert len(seen) == 6
+    assert finish_preparation(step, found)
+    work_until(lambda: speaker.job.steps.get(kind=StepKind.PREPARE).status == WorkStatus.DONE)
+    assert speaker.shown() == seen
+    speaker.stop()
+    host.run(1)
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.stored() == seen

@@ -12,6 +12,7 @@ import pytest
 from sessions_app.arrival.finishing import finish
 from sessions_app.arrival.pieces import wav_of
 from sessions_app.arrival.probing import probe
+from sessions_app.live import sending
 from sessions_app.models import AudioChunk, LivePiece, RecordingSession
 from sessions_app.sweeping import abandoned
 from tests.sessions.live.client import noise
@@ -50,6 +51,17 @@ def test_what_comes_is_saved_and_said_to_be_saved(connect, recording):
     assert (pieces_of(recording) == samples).all()
     recording.refresh_from_db()
     assert recording.seen_at is not None
+
+
+def test_a_client_that_pauses_can_have_the_rest_stored_at_once(connect, recording, monkeypatch):
+    monkeypatch.setattr(sending, "PIECE_S", 1000)
+    samples = noise(0.75)
+    socket = connect()
+    socket.start()
+    socket.send(samples)
+    socket.say(type="keep_alive")
+    socket.hear_until("saved", received_ms=750)
+    assert (pieces_of(recording) == samples).all()
 
 
 def test_full_pieces_become_the_chunks_that_the_recorder_makes(connect, recording):

@@ -1,6 +1,6 @@
 """`manage.py live` beside a server that follows a script: what it sends, when it goes on, how it ends.
 
-With the whole site it is tried in tests/acceptance/live.
+tests/acceptance/live/test_clients.py tries it on a whole site.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sessions_app.management.commands.live import _Words
 from speech.types import SAMPLE_RATE
 
 ID = "0b7a3b1e-0000-4000-8000-000000000000"
-DONE = {"type": "done", "job": "850d163f"}
+DONE = {"type": "done", "job": "850d163f", "status": "completed"}
 
 
 class Server:
@@ -162,7 +162,7 @@ def test_it_goes_on_where_the_server_has_received_the_audio(talk, capsys):
     assert "Reconnecting, everything is kept" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("code", ["too_fast", "going_away", "idle"])
+@pytest.mark.parametrize("code", ["too_fast", "try_again", "idle"])
 def test_what_ends_the_connection_alone_does_not_end_the_recording(talk, code):
     def send_away(act: Act) -> None:
         act.ready()
@@ -220,6 +220,20 @@ def test_a_refusal_ends_it_with_1_and_the_servers_sentence(talk):
     with (
         Server(taken).running() as address,
         pytest.raises(CommandError, match=r"Another device .* \(taken_over\)") as e,
+    ):
+        live(address, talk, resume=ID)
+    assert e.value.returncode == 1
+
+
+def test_a_job_that_has_failed_ends_it_with_1(talk):
+    def fail(act: Act) -> None:
+        act.ready()
+        act.listen_to_the_end()
+        act.say(**{**DONE, "status": "failed"})
+
+    with (
+        Server(fail).running() as address,
+        pytest.raises(CommandError, match=r"850d163f failed") as e,
     ):
         live(address, talk, resume=ID)
     assert e.value.returncode == 1

@@ -151,6 +151,8 @@ def test_after_the_stop_the_pieces_are_held_up_for_three_seconds_at_most(page: P
     run(page, 1000)
     page.evaluate("recording.finish()")
     run(page, 500)
+    # It asks that the rest is stored at once.
+    assert page.evaluate("sockets.at(-1).sent.at(-1)") == {"type": "keep_alive"}
     assert look(page)["carries"]
     assert not look(page)["arrived"]
     run(page, 3000)

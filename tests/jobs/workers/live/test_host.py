@@ -110,6 +110,29 @@ def test_a_host_that_is_killed_is_followed_by_another(new_speaker, host, alice):
     assert speaker.shown() == [*seen, (1, words(5, 10)), (2, words(10, 15))]
 
 
+def test_what_came_in_several_chunks_meanwhile_is_heard_without_a_cut_between_them(new_speaker, host, alice):
+    speaker = new_speaker(alice).open()
+    for seconds in (3, 4, 6):
+        speaker.say(seconds)
+        speaker.cut_chunk()
+    speaker.say(1)
+    host.run(0.5)
+    assert speaker.shown() == [(0, words(0, 5)), (1, words(5, 10))]
+    assert speaker.live.heard_ms == 14_000
+
+
+def test_what_had_ended_before_a_host_took_it_is_heard_to_its_end(new_speaker, host, alice):
+    speaker = new_speaker(alice).open()
+    for seconds in (3, 4, 5):
+        speaker.say(seconds)
+        speaker.cut_chunk()
+    speaker.stop()
+    host.run(1)
+    assert speaker.step.status == WorkStatus.DONE
+    assert speaker.stored() == [(0, words(0, 5)), (1, words(5, 10)), (2, words(10, 12))]
+    assert speaker.job.windows.get().end_ms == 12_000
+
+
 def test_a_host_that_is_stopped_gives_its_recordings_back(new_speaker, host, alice):
     speaker = new_speaker(alice).open()
     speaker.say(6)

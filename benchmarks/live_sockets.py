@@ -1,0 +1,169 @@
+"""Measure what live sockets cost the web process: many that are idle, and one that streams.
+
+    python -m benchmarks.live_sockets [--idle 500] [--seconds 30]
+
+No live host runs, so nothing is heard: what is measured is to hold sockets, and to store what comes. Idle
+sockets watch one recording, the streams send 100 ms of noise ten times a second. Memory is the resident size
+of the web process, divided by the sockets. Goals: 32 KiB for each idle one and 1 % of a core for 500; 0.5 %
+of a core for one that streams.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import psutil
+from websockets.asyncio.client import ClientConnection, connect
+
+from benchmarks.server import Server
+from benchmarks.speaking import site_of
+from sessions_app.management.live_client import FRAME, Message, Site
+from speech.types import SAMPLE_RATE
+
+STREAMS = (1, 10)
+SETTLE_S = 3
+
+
+class Web:
+    """The web process, as the system sees it."""
+
+    def __init__(self, server: Server) -> None:
+        self._process = psutil.Process(server.web.pid)
+
+    @property
+    def kib(self) -> float:
+        return float(self._process.memory_info().rss) / 1024
+
+    async def percent(self, seconds: float) -> float:
+        """Return how much of a core it takes during the next `seconds`."""
+        before, at = self._cpu_s(), time.monotonic()
+        await asyncio.sleep(seconds)
+        return 100 * (self._cpu_s() - before) / (time.monotonic() - at)
+
+    def _cpu_s(self) -> float:
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
+
+async def opened(site: Site, session_id: str, **first: object) -> tuple[ClientConnection, Message]:
+    """Return a socket, and its `ready`."""
+    socket = await connect(
+        site.socket_url(session_id), additional_headers=site.headers, ping_interval=None, compression=None
+    )
+    await socket.send(json.dumps(first))
+    while (message := json.loads(await socket.recv()))["type"] != "ready":
+        pass
+    return socket, message
+
+
+def begun(site: Site) -> str:
+    return str(site.post("/api/sessions/", {}, key=uuid.uuid4().hex)["id"])
+
+
+async def reading(socket: ClientConnection) -> None:
+    async for _ in socket:
+        pass
+
+
+async def stream(socket: ClientConnection, noise: bytes) -> None:
+    """Send noise as fast as it is spoken, for ever."""
+    began, n = time.monotonic(), 0
+    while True:
+        await socket.send(noise)
+        n += 1
+        await asyncio.sleep(max(0.0, began + n * FRAME / SAMPLE_RATE - time.monotonic()))
+
+
+async def idle(site: Site, web: Web, n: int, seconds: float) -> tuple[float, float]:
+    """Return the KiB of each of `n` sockets that watch, and the percent of a core of all."""
+    session_id = begun(site)
+    # What the first one loads is not a cost of each.
+    first, _ = await opened(site, session_id, type="watch")
+    await first.close()
+    await asyncio.sleep(SETTLE_S)
+    without = web.kib
+    sockets = [(await opened(site, session_id, type="watch"))[0] for _ in range(n)]
+    await asyncio.sleep(SETTLE_S)
+    percent = await _while_reading(sockets, lambda: web.percent(seconds))
+    kib = (web.kib - without) / n
+    await asyncio.gather(*(socket.close() for socket in sockets))
+    return kib, percent
+
+
+async def streaming(site: Site, web: Web, n: int, seconds: float) -> float:
+    """Return the percent of a core that each of `n` streams takes.
+
+    Raises:
+        RuntimeError: not all of the audio was stored.
+    """
+    noise = np.random.default_rng(1).integers(-3000, 3000, FRAME, dtype=np.int16).tobytes()
+    sessions = [begun(site) for _ in range(n)]
+    sockets = [(await opened(site, one, type="start", sample_rate=SAMPLE_RATE))[0] for one in sessions]
+    sending = [asyncio.create_task(stream(socket, noise)) for socket in sockets]
+
+    async def measured() -> float:
+        await asyncio.sleep(SETTLE_S)
+        return await web.percent(seconds)
+
+    percent = await _while_reading(sockets, measured)
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
+    await asyncio.gather(*(socket.close() for socket in sockets))
+    again, ready = await opened(site, sessions[0], type="start", sample_rate=SAMPLE_RATE, resume=True)
+    await again.close()
+    if ready["received_ms"] < 1000 * (SETTLE_S + seconds - 1):
+        raise RuntimeError(f"Of {SETTLE_S + seconds:g} s only {ready['received_ms']} ms were stored")
+    return percent / n
+
+
+async def _while_reading(sockets: list[ClientConnection], measure: Callable[[], Awaitable[float]]) -> float:
+    readers = [asyncio.create_task(reading(socket)) for socket in sockets]
+    try:
+        return await measure()
+    finally:
+        ended = [task for task in readers if task.done()]
+        for task in readers:
+            task.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        if ended:
+            raise RuntimeError(f"{len(ended)} of {len(sockets)} sockets were closed by the server")
+
+
+async def measure(server: Server, n: int, seconds: float) -> None:
+    site, web = site_of(server), Web(server)
+    nothing = await web.percent(seconds)
+    kib, percent = await idle(site, web, n, seconds)
+    print(f"\n{'the web process':44}{'measured':>12}{'goal':>8}")
+    print(f"{'without a socket, % of a core':44}{nothing:12.2f}")
+    print(f"{f'{n} idle sockets, KiB each':44}{kib:12.1f}{32:8}")
+    print(f"{f'{n} idle sockets, % of a core in all':44}{percent:12.2f}{1:8}")
+    for streams in STREAMS:
+        each = await streaming(site, web, streams, seconds)
+        print(f"{f'a stream, of {streams} at once, % of a core':44}{each:12.2f}{0.5:8}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--idle", type=int, default=500)
+    parser.add_argument("--seconds", type=float, default=30)
+    asked = parser.parse_args()
+    settings = {
+        "LIVE_HOSTS": "0",
+        "LIVE_SOCKETS": str(asked.idle + 100),
+        "LIVE_SOCKETS_PER_USER": str(asked.idle + 100),
+    }
+    with Server(workers=1, **settings) as server:
+        asyncio.run(measure(server, asked.idle, asked.seconds))
+
+
+if __name__ == "__main__":
+    main()
