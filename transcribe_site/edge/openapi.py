@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 SETTINGS = {
-    "ENUM_NAME_OVERRIDES": {"SessionSourceEnum": "sessions_app.models.SessionSource"},
+    "ENUM_NAME_OVERRIDES": {
+        "SessionSourceEnum": "sessions_app.models.SessionSource",
+        "JobKindEnum": "jobs_app.models.JobKind",
+        "SegmentKindEnum": "jobs_app.models.SegmentKind",
+    },
     "TITLE": "Transcription API",
     "DESCRIPTION": "Send audio or video, follow the job, fetch the transcript. Programs send a token, as "
     "`Authorization: Bearer KEY`. What its rights do not allow is answered 403 with the code `token_rights`.",
