@@ -27,7 +27,7 @@ COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hash
 .PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check drawing clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
 	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live \
-	bench-live-site bench-live-stop bench-live-sockets
+	bench-live-site bench-live-stop bench-live-sockets bench-early
 
 # Where CI=true, the few tests that failed beside others are run once more, and named.
 define tests
@@ -123,6 +123,9 @@ bench-probe: setup-dev ## What looking at an upload in a process of its own cost
 
 bench-live: setup-dev ## Words while they are spoken: when they appear, how they change, what they cost
 	@$(PYTHON) -m benchmarks.live $(ARGS)
+
+bench-early: setup-dev ## How early text comes without a live connection, and its errors, in small pieces and large
+	@$(PYTHON) -m benchmarks.early_windows $(ARGS)
 
 bench-live-site: setup-dev ## The same on a real site by the clock, 1 to 20 sessions; a lost network; errors after the second hearing
 	@$(PYTHON) -m benchmarks.live_site $(ARGS)

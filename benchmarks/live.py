@@ -6,9 +6,10 @@ Time is virtual: the audio's clock, on which each call of the model takes the pr
 So the figures are those of one recording on a free core, however busy this machine is.
 
 first       from the end of a word to the first text that shows it; a word that the texts before had wrong
-            counts from the final that has it right
+            counts from the final that has it
 final       from the end of a word to the final that holds it
-flicker     words of an interim that the next one has otherwise, per 100 words of the finals
+flicker     words of an interim that the next one has otherwise, per 100 words of the finals; a final and the
+            interim that follows it count as one text
 firm        words that were marked as firm and are otherwise in the final, per 100 words
 CPU         processor seconds per second of audio, for interims and for finals
 errors      of the finals, and of the product's own engine on the whole file
@@ -17,7 +18,9 @@ errors      of the finals, and of the product's own engine on the whole file
 from __future__ import annotations
 
 import argparse
+import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from difflib import Match, SequenceMatcher
 from itertools import pairwise
@@ -33,6 +36,7 @@ from speech.engines.local.engine import LocalEngine
 from speech.engines.models import model_path
 from speech.live.listening import Final, Interim, Listening
 from speech.samples import Samples
+from speech.text.spacing import is_unspaced
 from speech.types import SAMPLE_RATE
 from tests.speech.wer import errors, spoken_words
 
@@ -60,28 +64,58 @@ class Figures:
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
-    def add_utterance(self, interims: list[tuple[float, Interim]], at_s: float, final: Final) -> None:
-        """Count an utterance: its `interims`, each with its moment, and its `final`, which came at `at_s`."""
-        words = [word for segment in final.segments for word in segment.words]
-        plain = [_plain(word.text) for word in words]
-        texts = [[_plain(word) for word in interim.text.split()] for _, interim in interims]
-        first_s = [at_s] * len(words)
-        for (moment_s, _), text in reversed(list(zip(interims, texts, strict=True))):
-            for block in _matches(plain, text):
-                first_s[block.a : block.a + block.size] = [moment_s] * block.size
-        self.words += len(words)
-        self.first_s += [seen - word.end_ms / 1000 for seen, word in zip(first_s, words, strict=True)]
-        self.final_s += [at_s - word.end_ms / 1000 for word in words]
-        for before, now in pairwise([*texts, plain]):
-            self.flicker += len(_changed(before, now))
-        changed: set[tuple[int, str]] = set()
-        for _, interim in interims:
-            changed |= _changed([_plain(word) for word in interim.text[: interim.firm].split()], plain)
-        self.firm_changed += len(changed)
+    def add_events(self, events: Sequence[tuple[float, Interim | Final]]) -> None:
+        """Count what was shown of a recording, each text with its moment. The last one is a final."""
+        shown: list[Shown] = []
+        earlier: list[Shown] = []
+        before: list[str] = []
+        for number, (at_s, event) in enumerate(events):
+            if isinstance(event, Interim):
+                shown.append(Shown(at_s, _plain(event.text), _plain(event.text[: event.firm])))
+                continue
+            timed = [
+                (one, word.end_ms / 1000)
+                for segment in event.segments
+                for word in segment.words
+                for one in _plain(word.text)
+            ]
+            words = [word for word, _ in timed]
+            first_s = [at_s] * len(words)
+            _note_first(first_s, shown, [], words)
+            # The interims of the utterance before may have shown words behind its cut.
+            _note_first(first_s, earlier, before, words)
+            self.words += len(words)
+            self.first_s += [seen_s - end_s for seen_s, (_, end_s) in zip(first_s, timed, strict=True)]
+            self.final_s += [at_s - end_s for _, end_s in timed]
+            behind = _texts_behind(events[number + 1 :])
+            texts = [*(one.words for one in shown), words + (behind[0] if behind else [])]
+            self.flicker += sum(len(_changed(one, other)) for one, other in pairwise(texts))
+            said = words + (behind[-1] if behind else [])
+            self.firm_changed += len({change for one in shown for change in _changed(one.firm, said)})
+            before, earlier, shown = words, shown, []
 
 
-def _plain(word: str) -> str:
-    return word.casefold().strip(" .,;:!?-…\"'")
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The words of an interim, and those of them that were marked as firm."""
+
+    at_s: float
+    words: list[str]
+    firm: list[str]
+
+
+def _note_first(first_s: list[float], shown: list[Shown], before: list[str], words: list[str]) -> None:
+    """Put into `first_s` when each of `words`, which follow `before`, was first shown."""
+    for one in reversed(shown):
+        for block in _matches(before + words, one.words):
+            for place in range(max(block.a, len(before)), block.a + block.size):
+                first_s[place - len(before)] = one.at_s
+
+
+def _plain(text: str) -> list[str]:
+    """Return the words without case and punctuation; each character of a script without spaces is one."""
+    words = re.findall(r"\w+(?:['\u2019]\w+)*", text.casefold())
+    return [one for word in words for one in (word if any(map(is_unspaced, word)) else [word])]
 
 
 def _matches(one: list[str], other: list[str]) -> list[Match]:
@@ -94,11 +128,21 @@ def _changed(before: list[str], now: list[str]) -> set[tuple[int, str]]:
     return {(n, word) for n, word in enumerate(before) if n not in kept}
 
 
+def _texts_behind(events: Sequence[tuple[float, Interim | Final]]) -> list[list[str]]:
+    """Return the words of what is shown behind a final, up to the next final and with it."""
+    texts: list[list[str]] = []
+    for _, event in events:
+        if isinstance(event, Final):
+            return [*texts, _plain(" ".join(segment.text for segment in event.segments))]
+        texts.append(_plain(event.text))
+    return texts
+
+
 def listen(engine: LocalEngine, samples: Samples, language: str) -> tuple[str, Figures]:
     """Speak `samples` to a session on a free core. Return the text of its finals, and what was measured."""
     figures = Figures(audio_s=len(samples) / SAMPLE_RATE)
     listening = Listening(options=TranscribeOptions(language=language))
-    interims: list[tuple[float, Interim]] = []
+    events: list[tuple[float, Interim | Final]] = []
     texts: list[str] = []
     frame = FRAME_MS * SAMPLE_RATE // 1000
     now_s, fed, finished = 0.0, 0, False
@@ -114,10 +158,10 @@ def listen(engine: LocalEngine, samples: Samples, language: str) -> tuple[str, F
             spent_s = time.process_time() - began_s
             now_s += spent_s
             figures.final_cpu_s += spent_s
-            figures.add_utterance(interims, now_s, final)
-            interims = []
+            events.append((now_s, final))
             texts += [segment.text for segment in final.segments]
         elif finished:
+            figures.add_events(events)
             return " ".join(texts), figures
         elif listening.wants_interim(INTERIM_EVERY_MS):
             interim = listening.hear_interim(engine)
@@ -125,7 +169,7 @@ def listen(engine: LocalEngine, samples: Samples, language: str) -> tuple[str, F
             now_s += spent_s
             figures.interim_cpu_s += spent_s
             if interim is not None:
-                interims.append((now_s, interim))
+                events.append((now_s, interim))
         else:
             now_s += FRAME_MS / 1000
 

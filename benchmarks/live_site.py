@@ -47,6 +47,7 @@ from tests.speech.wer import errors, spoken_words
 
 CHOSEN_ON = {"en_jfk_11s.flac", "en_two_cities_44s.m4a"}
 SETTINGS = {
+    "LIVE_HOSTS": str(os.cpu_count()),
     "LIVE_SOCKETS_PER_USER": "1000",
     "MAX_OPEN_RECORDINGS": "1000",
     "LIVE_SESSIONS": "20",
@@ -64,7 +65,7 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
         segment["start_ms"]: [Word(w["start_ms"], w["end_ms"], w["word"], 1.0) for w in segment["words"]]
         for segment in transcript["segments"]
     }
-    interims: list[tuple[float, Interim]] = []
+    shown: list[tuple[float, Interim | Final]] = []
     finals: list[Message] = []
     last_s = 0.0
 
@@ -74,8 +75,7 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
             for f in finals
         )
         if any(segment.words for segment in segments):
-            figures.add_utterance(interims, last_s, Final(0, 0, segments, "", None))
-        interims.clear()
+            shown.append((last_s, Final(0, 0, segments, "", None)))
         finals.clear()
 
     for at_s, message in spoken.events:
@@ -87,9 +87,10 @@ def figures_of(server: Server, spoken: Spoken) -> Figures:
             finals.append(message)
             last_s = at_s
         elif message["text"]:
-            shown = Interim(message["start_ms"], message["end_ms"], message["text"], message["firm"])
-            interims.append((at_s, shown))
+            interim = Interim(message["start_ms"], message["end_ms"], message["text"], message["firm"])
+            shown.append((at_s, interim))
     utterance()
+    figures.add_events(shown)
     return figures
 
 
@@ -179,7 +180,7 @@ def many(server: Server, n: int, recordings: list[tuple[str, Samples, str]], sec
     """Stream `n` recordings at once, and print a row of all."""
     english = [samples for _, samples, language in recordings if language == "en"]
     pause = np.zeros(SAMPLE_RATE // 2, np.float32)
-    sounds = []
+    sounds: list[Samples] = []
     for first in range(n):
         order = [english[(first + k) % len(english)] for k in range(len(english))]
         sound = np.concatenate([part for samples in order for part in (samples, pause)])
@@ -244,11 +245,11 @@ def main() -> None:
         server.wait_for_live_host()
         # The first session loads the model.
         speak(site_of(server), recordings[0][1][: 5 * SAMPLE_RATE], "en")
+        if 1 in asked.sessions:
+            alone(server, named, texts, asked.model)
+        print("\n" + HEADINGS)
         for n in asked.sessions:
-            if n == 1:
-                alone(server, named, texts, asked.model)
-                print("\n" + HEADINGS)
-            else:
+            if n > 1:
                 many(server, n, recordings, asked.seconds)
         if asked.away_s:
             sound = np.concatenate([samples for _, samples, language in recordings if language == "en"])

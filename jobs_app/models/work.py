@@ -138,6 +138,12 @@ class JobStep(LeasedWork):
                 condition=Q(status=WorkStatus.WAITING),
                 name="step_oldest_first",
             ),
+            # Live hosts look twice a second, while thousands of uploads may wait to be prepared.
+            models.Index(
+                fields=["not_before", "id"],
+                condition=Q(status=WorkStatus.WAITING, kind=StepKind.LIVE),
+                name="step_live_waiting",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -31,6 +31,13 @@ from speech.types import DecodeReport, ms_to_samples, samples_to_ms
 from speech.windows.cuts import Window
 from speech.windows.planner import Planner, plan_windows
 
+EARLY_MS = 40_000
+"""While a recording goes on, windows that begin before this are cut at the first good pause, for somebody
+waits for the first words.
+"""
+SHORT_PIECE_MS = 6_000
+"""Pieces of this length or less are sent by a recorder whose words cannot come by a live connection."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preparation:
@@ -124,6 +131,7 @@ def prepare(
             able,
             start_ms=start_ms,
             more_to_come=more_to_come,
+            early_until_ms=_early_until_ms(able, pieces, end_ms),
             # Decoding takes about half of the time of a preparation; the search for speech takes the other
             # half.
             on_progress=lambda done_ms: run.advance((heard_ms + done_ms) // 2),
@@ -210,9 +218,21 @@ def _able(job: TranscriptionJob) -> Capabilities:
                 min_window_s=min(able.min_window_s, fallback.min_window_s),
                 max_window_s=min(able.max_window_s, fallback.max_window_s),
                 needs_voice_activity=able.needs_voice_activity or fallback.needs_voice_activity,
+                short_windows=able.short_windows and fallback.short_windows,
             )
     assert able is not None  # noqa: S101  the last one that could be raised
     return able
+
+
+def _early_until_ms(able: Capabilities, pieces: Sequence[PlacedChunk], heard_ms: int) -> int:
+    """Return the moment before which windows begin that may be cut early.
+
+    These are the first ones of a recording. While its pieces are short, these are all, if the engine takes
+    little time for a short window.
+    """
+    newest = [piece.duration_ms for piece in pieces[-2:]]
+    in_short_pieces = len(newest) == 2 and all(ms is not None and ms <= SHORT_PIECE_MS for ms in newest)
+    return max(heard_ms, EARLY_MS) if in_short_pieces and able.short_windows else EARLY_MS
 
 
 def _known(engine: str, model: str, *, alone: bool) -> Capabilities | None:

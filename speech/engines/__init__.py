@@ -6,6 +6,7 @@ import os
 from importlib import import_module
 
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
+from speech.engines.models import hears_short_context
 from speech.engines.openai.models import capabilities as openai_capabilities
 from speech.engines.providers import Provider
 from speech.errors import NotSupported
@@ -46,10 +47,10 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
         return _FAKE
     if name == "openai":
         return openai_capabilities(model, provider)
-    languages = languages_of(model)
+    languages, short = languages_of(model), hears_short_context(model)
     if languages == ENGLISH:
-        return Capabilities(languages=ENGLISH, detects_language=False, live=True)
-    return Capabilities(languages=languages, translates_to=ENGLISH, live=True)
+        return Capabilities(languages=ENGLISH, detects_language=False, live=True, short_windows=short)
+    return Capabilities(languages=languages, translates_to=ENGLISH, live=True, short_windows=short)
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:

@@ -48,7 +48,7 @@ class Capabilities:
     If `languages` is empty, the model knows any language. `translates_to` has the languages that it can
     translate into. With `live`, its engine is also a `speech.live.listening.LiveEngine`. Without
     `needs_voice_activity`, all sound counts as speech. A window of a file should last from `min_window_s` to
-    `max_window_s`.
+    `max_window_s`. With `short_windows`, a window of a few seconds takes little time.
     """
 
     languages: frozenset[str] = frozenset()
@@ -61,6 +61,7 @@ class Capabilities:
     needs_voice_activity: bool = True
     min_window_s: int = 40
     max_window_s: int = 60
+    short_windows: bool = False
 
     def while_recording(self) -> Capabilities:
         """Return the same for a recording that goes on, with short windows, because somebody waits for the

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from speech.errors import ModelUnavailable
 
 BLOCK_BYTES = 1024 * 1024
+_SMALL = re.compile(r"(^|[-_])(tiny|base)([-_.]|$)")
 
 # The checksums of what Systran publishes as faster-whisper-base and as faster-whisper-tiny.en.
 BASE_SHA256 = {
@@ -56,6 +58,15 @@ def model_path(name: str, models_dir: Path) -> str:
             f"{name} is not the directory of a model: it has no model.bin. Set LOCAL_MODEL."
         )
     return name
+
+
+def hears_short_context(model: str) -> bool:
+    """Whether a model is of a size for which a short context was measured: `tiny` or `base`.
+
+    Larger ones may get worse on it: large-v3-turbo did (issue 2100 of CTranslate2). `model` is its name or
+    its directory.
+    """
+    return _SMALL.search(Path(model).name) is not None
 
 
 def assemble_base(models_dir: Path) -> Path:

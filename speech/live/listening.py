@@ -157,6 +157,8 @@ class Listening:
         utterance = self._ended.popleft()
         self._final_ms = utterance.end_ms
         self._draft = Draft()
+        # What was said behind it was shown by its interims, and is to be shown again at once.
+        self._drafted_ms = min(self._drafted_ms, utterance.end_ms)
         self._forget_before(utterance.end_ms)
         return utterance
 

@@ -21,6 +21,12 @@ SILENCE_MARGIN_MS = 1_000
 GROWING_CHOICE_MS = 5_000
 """How much audio must follow the least length of a window before a pause is looked for in it."""
 
+EARLY_CUTS_MS = ((4_000, 600), (8_000, 300), (12_000, 150))
+"""A window may end early where, in one of these rows, so much was said from its first word on, and the pause
+behind it is so long. The less is said, the more it costs to tear it from what follows
+(docs/decisions/0023-early-windows.md).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -76,12 +82,14 @@ def cut_growing_windows(
     min_window_s: int,
     max_window_s: int,
     quietest: Callable[[int, int], int] | None = None,
+    early_until_ms: int = 0,
 ) -> list[Window]:
     """Cut as many windows of `[0, duration_ms)` as possible while more audio may come. The rest waits for
     that audio.
 
     A recorder cuts in the middle of words, so the end of the audio so far is no place to cut. Each window
-    ends in a pause. The last `min_window_s` and the room to look for the next pause are kept back.
+    ends in a pause. The last `min_window_s` and the room to look for the next pause are kept back; of a
+    window that begins before `early_until_ms` only what follows the last pause of EARLY_CUTS_MS.
     """
     # After the last word there is a pause, too. Its full length is not known yet.
     pauses = [*_pauses(speech), Span(speech[-1].end_ms, duration_ms)] if speech else [Span(0, duration_ms)]
@@ -89,7 +97,21 @@ def cut_growing_windows(
     while duration_ms - cuts[-1] >= min_window_s * 1000 + GROWING_CHOICE_MS:
         earliest, latest = cuts[-1] + min_window_s * 1000, cuts[-1] + max_window_s * 1000
         cuts.append(_best_cut(pauses, earliest, min(latest, duration_ms), quietest))
+    if cuts[-1] < early_until_ms and (early_ms := _early_cut(speech, cuts[-1], duration_ms)) is not None:
+        cuts.append(early_ms)
     return [Window(a, b, _speech_ms(speech, a, b)) for a, b in pairwise(cuts)]
+
+
+def _early_cut(speech: Sequence[Span], start_ms: int, duration_ms: int) -> int | None:
+    """Return the middle of the last pause behind `start_ms` that is long enough for what was said before."""
+    ahead = speech[bisect_right(speech, start_ms, key=lambda span: span.end_ms) :]
+    edges = [*ahead, Span(duration_ms, duration_ms)]
+    for before, after in reversed(list(pairwise(edges))):
+        said_ms = before.end_ms - max(ahead[0].start_ms, start_ms)
+        pause_ms = after.start_ms - before.end_ms
+        if any(said_ms >= said and pause_ms >= pause for said, pause in EARLY_CUTS_MS):
+            return (before.end_ms + after.start_ms) // 2
+    return None
 
 
 def _pauses(speech: Sequence[Span]) -> list[Span]:

@@ -35,10 +35,18 @@ class Planner:
     """Plans the windows of audio that is fed block by block. `start_ms` is where the first block lies.
 
     Each window is returned once, as soon as no later audio can change it. With `more_to_come`, `finish`
-    returns all windows, and the audio that must wait for what follows stays out of them.
+    returns all windows, and the audio that must wait for what follows stays out of them. Windows that begin
+    before `early_until_ms` may then be short (`speech.windows.cuts.cut_growing_windows`).
     """
 
-    def __init__(self, capabilities: Hearing, *, start_ms: int = 0, more_to_come: bool = False) -> None:
+    def __init__(
+        self,
+        capabilities: Hearing,
+        *,
+        start_ms: int = 0,
+        more_to_come: bool = False,
+        early_until_ms: int = 0,
+    ) -> None:
         self._limits = {
             "min_window_s": capabilities.min_window_s,
             "max_window_s": capabilities.max_window_s,
@@ -46,6 +54,7 @@ class Planner:
         self._detector = SpeechDetector() if capabilities.needs_voice_activity else None
         self._start_ms = start_ms
         self._more_to_come = more_to_come
+        self._early_until_ms = early_until_ms
         self._n_samples = 0
         self._planned_ms = 0
 
@@ -66,7 +75,13 @@ class Planner:
             self._detector.finish()
         if not self._more_to_come:
             return self._windows(ended=True)
-        windows = cut_growing_windows(self._speech(), self._fed_ms, quietest=self._quietest, **self._limits)
+        windows = cut_growing_windows(
+            self._speech(),
+            self._fed_ms,
+            quietest=self._quietest,
+            early_until_ms=self._early_until_ms - self._start_ms,
+            **self._limits,
+        )
         return self._placed(windows)
 
     @property
@@ -107,17 +122,21 @@ def plan_windows(
     *,
     start_ms: int = 0,
     more_to_come: bool = False,
+    early_until_ms: int = 0,
     on_progress: Callable[[int], None] | None = None,
     on_windows: Callable[[Sequence[Window]], None] | None = None,
 ) -> list[Window]:
     """Return the windows of `[start_ms, duration_ms)` of a recording. `read(start_ms, end_ms)` gives its
     samples.
 
-    With `more_to_come`, the windows leave out the audio that must wait for what follows. `on_progress` is
+    With `more_to_come`, the windows leave out the audio that must wait for what follows, and those that begin
+    before `early_until_ms` may be short. `on_progress` is
     called with the milliseconds that have been searched for speech. `on_windows` gets each window that is
     certain before the search ends; the result then has only the other windows.
     """
-    planner = Planner(capabilities, start_ms=start_ms, more_to_come=more_to_come)
+    planner = Planner(
+        capabilities, start_ms=start_ms, more_to_come=more_to_come, early_until_ms=early_until_ms
+    )
     windows: list[Window] = []
     for block_ms in range(start_ms, duration_ms, BLOCK_MS):
         end_ms = min(block_ms + BLOCK_MS, duration_ms)

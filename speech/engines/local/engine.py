@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -29,6 +30,13 @@ from speech.windows.cuts import cut_windows
 
 BEAM_SIZE = 5
 MAX_SKIPS = 3
+SHORT_SAMPLES = 20 * SAMPLE_RATE
+"""What is shorter is decoded on a short context if it is English. Other languages came out worse
+(docs/decisions/0023-early-windows.md).
+"""
+LANGUAGE_SAMPLES = 3 * SAMPLE_RATE
+CERTAIN_LANGUAGE = 0.8
+"""On a short context, the language of less sound, or one of a lower probability, may be wrong."""
 
 HALF_MINUTE_S = (20, 29)
 """The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
@@ -75,7 +83,9 @@ class LocalEngine:
         )
         spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]
         if len(spoken) == 1:
-            language, confidence = self._transcribe_span(samples, spoken[0], speech, options, take)
+            language, confidence = self._transcribe_span(
+                samples, spoken[0], speech, options, take, briefly=True
+            )
         else:
             language, confidence = self._transcribe_at_once(samples, spoken, speech, options, take)
         if not segments:
@@ -92,17 +102,12 @@ class LocalEngine:
         detector = SpeechDetector()
         detector.feed(samples)
         speech = detector.finish() or [span]
-        limit = most_tokens(len(samples))
         if speech_ms_in(speech, span) < LEAST_SPEECH_MS:
             options = replace(options, prompt="")
-        with short_context(self._model):
-            parts, info = self._start(
-                self._model.transcribe, samples, replace(options, temperature=0.0), max_new_tokens=limit
-            )
-            heard = list(typed_failures(parts))
+        heard, info = self._hear_briefly(samples, options)
         options = replace(options, language=info.language)
         segments: list[SpeechSegment] = []
-        if heard_well(heard, limit):
+        if heard is not None:
             if options.prompt:
                 heard = self._checked_hints(heard, samples, [span], options)
             sentences = [one for part in heard for one in split_at_sentences(part, info.language)]
@@ -121,20 +126,9 @@ class LocalEngine:
         Raises:
             SpeechError: for everything that is not a bug.
         """
-        limit = most_tokens(len(samples))
-        with short_context(self._model):
-            parts, info = self._start(
-                self._model.transcribe,
-                samples,
-                replace(options, temperature=0.0, prompt=""),
-                beam_size=1,
-                word_timestamps=False,
-                max_new_tokens=limit,
-            )
-            heard = list(typed_failures(parts))
-        if not heard_well(heard, limit):
-            return "", info.language
-        return "".join(part.text for part in heard).strip(), info.language
+        plain = replace(options, prompt="")
+        heard, info = self._hear_briefly(samples, plain, beam_size=1, word_timestamps=False)
+        return "".join(part.text for part in heard or ()).strip(), info.language
 
     def _transcribe_at_once(
         self,
@@ -191,8 +185,13 @@ class LocalEngine:
         speech: Sequence[Span],
         options: TranscribeOptions,
         take: Callable[[SpeechSegment], None],
+        *,
+        briefly: bool = False,
     ) -> tuple[str, float]:
-        """Decode one half minute after the other, and again what Whisper skips. Return the language."""
+        """Decode up to half a minute, and again what Whisper skips. Return the language.
+
+        With `briefly`, the first attempt is on a short context where that is as good.
+        """
         found = ("", 0.0)
         rest: Span | None = span
         attempts = 0
@@ -200,11 +199,17 @@ class LocalEngine:
             sound = joined_samples(samples, parts)
             if speech_ms_in(speech, rest) < LEAST_SPEECH_MS:
                 options = replace(options, prompt="")
-            heard, info = self._start(self._model.transcribe, sound, options)
+            brief = self._hear_english(sound, options) if briefly and attempts == 0 else None
+            heard: Iterable[Any]
+            if brief is not None:
+                heard, language, confidence = brief
+            else:
+                heard, info = self._start(self._model.transcribe, sound, options)
+                language, confidence = info.language, float(info.language_probability)
             if attempts == 0:
-                found = (info.language, float(info.language_probability))
+                found = (language, confidence)
             # What is decoded again is in the language of what was decoded before it.
-            options = replace(options, language=info.language)
+            options = replace(options, language=language)
             # The last attempt is accepted as it is. The word times of a translation do not show what it
             # skips.
             watch = attempts < MAX_SKIPS and not options.translate_to
@@ -214,6 +219,41 @@ class LocalEngine:
             rest = take_segments(restored, rest, speech, take, until_skipped=watch)
             attempts += 1
         return found
+
+    def _hear_english(
+        self, sound: Samples, options: TranscribeOptions
+    ) -> tuple[Iterable[Any], str, float] | None:
+        """Decode a short sound on a short context, if it is English and comes out well.
+
+        Return segments, language and its probability.
+        """
+        able = self.capabilities.short_windows and len(sound) < SHORT_SAMPLES
+        if not able or options.temperature or options.translate_to:
+            return None
+        language, confidence = options.language, 1.0
+        if not self.capabilities.detects_language:
+            language = "en"
+        elif not language and len(sound) >= LANGUAGE_SAMPLES:
+            with short_context(self._model):
+                language, confidence = self._language_of(sound)
+        if language != "en" or confidence < CERTAIN_LANGUAGE:
+            return None
+        heard, _ = self._hear_briefly(sound, replace(options, language=language))
+        return None if heard is None else (heard, language, confidence)
+
+    def _hear_briefly(
+        self, sound: Samples, options: TranscribeOptions, **more: Any
+    ) -> tuple[list[Any] | None, Any]:
+        """Decode up to half a minute once, on a short context if the model can.
+
+        There are no segments if they cannot be believed.
+        """
+        limit = most_tokens(len(sound))
+        once = replace(options, temperature=0.0)
+        with short_context(self._model) if self.capabilities.short_windows else nullcontext():
+            parts, info = self._start(self._model.transcribe, sound, once, max_new_tokens=limit, **more)
+            heard = list(typed_failures(parts))
+        return (heard if heard_well(heard, limit) else None), info
 
     def _checked_hints(
         self, heard: list[Any], sound: Samples, parts: Sequence[Span], options: TranscribeOptions

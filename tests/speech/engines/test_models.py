@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from speech.engines import models
-from speech.engines.models import BASE_SHA256, assemble_base, model_path
+from speech.engines import capabilities, models
+from speech.engines.models import BASE_SHA256, assemble_base, hears_short_context, model_path
 from speech.errors import ModelUnavailable
 from tests.services import ROOT
 
@@ -126,3 +126,21 @@ def test_a_directory_without_a_model_is_refused(tmp_path, name):
 def test_another_name_is_left_to_faster_whisper(tmp_path, name):
     assert model_path(name, tmp_path) == name
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("base", True),
+        ("tiny.en", True),
+        ("Systran/faster-whisper-tiny", True),
+        ("/models/faster-whisper-base.en", True),
+        ("small", False),
+        ("large-v3-turbo", False),
+        ("owner/database-large", False),
+        ("/models/base/large-v3", False),
+    ],
+)
+def test_models_that_hear_short_windows_fast_are_known_by_their_size(name, short):
+    assert hears_short_context(name) is short
+    assert capabilities("local", name).short_windows is short

@@ -88,6 +88,15 @@ def test_a_language_that_was_asked_for_stays():
     assert listening.options.language == "de"
 
 
+def test_what_was_said_behind_a_sentence_that_was_cut_is_shown_again_at_once():
+    engine = CountingEngine()
+    events = hear(said(6.0, 0.2, 6.5), Listening(), engine)
+    number = next(n for n, event in enumerate(events) if isinstance(event, Final))
+    shown, final, after = events[number - 1 : number + 2]
+    assert isinstance(shown, Interim) and isinstance(final, Final) and isinstance(after, Interim)
+    assert final.cut_ms < shown.end_ms <= after.end_ms < shown.end_ms + 1_000
+
+
 def test_no_interim_while_an_utterance_that_has_ended_waits():
     listening = Listening()
     listening.feed(said(4.0, 1.0, 2.0))

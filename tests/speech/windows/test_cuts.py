@@ -224,25 +224,35 @@ def test_silence_so_far_waits_for_its_end():
 # A recording that grows
 
 
-def grown(speech: list[Span], arrivals: list[int]) -> list[Window]:
-    """The windows of a recording of which at each moment of `arrivals` so much is there."""
+def grown(
+    speech: list[Span], arrivals: list[int], early_until_ms: int = 0, *, ends: bool = True
+) -> list[Window]:
+    """The windows of a recording of which at each moment of `arrivals` so much is there.
+
+    With `ends`, the last one is the end of the recording.
+    """
     windows: list[Window] = []
     for number, end in enumerate(arrivals):
         start = windows[-1].end_ms if windows else 0
-        cut = cut_windows if number == len(arrivals) - 1 else cut_growing_windows
         here = [Span(max(s.start_ms, start), min(s.end_ms, end)) for s in speech]
         here = [Span(s.start_ms - start, s.end_ms - start) for s in here if s.start_ms < s.end_ms]
-        some = cut(here, end - start, min_window_s=18, max_window_s=29)
+        limits = {"min_window_s": 18, "max_window_s": 29}
+        some = (
+            cut_windows(here, end - start, **limits)
+            if ends and number == len(arrivals) - 1
+            else cut_growing_windows(here, end - start, early_until_ms=early_until_ms - start, **limits)
+        )
         windows += [Window(w.start_ms + start, w.end_ms + start, w.speech_ms) for w in some]
     return windows
 
 
+@pytest.mark.parametrize("early_until_ms", [0, 40_000, HOUR])
 @pytest.mark.parametrize("chunk_ms", [30_000, 7_300, 1_000, 61_000])
-def test_a_recording_that_grows_is_covered_without_hole_or_overlap_and_little_waits(chunk_ms):
+def test_a_recording_that_grows_is_covered_without_hole_or_overlap_and_little_waits(chunk_ms, early_until_ms):
     for seed in SEEDS[::5]:
         speech, end = talk(seed)
         arrivals = [*range(chunk_ms, end, chunk_ms), end]
-        windows = grown(speech, arrivals)
+        windows = grown(speech, arrivals, early_until_ms)
         assert windows[0].start_ms == 0, seed
         assert windows[-1].end_ms == end, seed
         assert all(a.end_ms == b.start_ms for a, b in pairwise(windows)), seed
@@ -257,6 +267,55 @@ def test_while_it_grows_a_window_ends_in_the_longest_pause_and_not_where_the_aud
     speech = [Span(0, 20_000), Span(20_300, 25_000), Span(26_000, 30_000)]
     (window,) = cut_growing_windows(speech, 30_000, min_window_s=18, max_window_s=29)
     assert (window.start_ms, window.end_ms) == (0, 25_500)
+
+
+@pytest.mark.parametrize("chunk_ms", [5_000, 10_000])
+def test_a_window_that_ends_early_ends_in_a_pause_that_is_long_enough(chunk_ms):
+    early = 0
+    for seed in SEEDS[::5]:
+        speech, end = talk(seed)
+        arrivals = [*range(chunk_ms, end, chunk_ms), end]
+        for window in grown(speech, arrivals, 40_000, ends=False):
+            said = [s for s in speech if s.start_ms < window.end_ms and s.end_ms > window.start_ms]
+            if not said or window.end_ms - window.start_ms >= 18_000:
+                continue
+            said_ms = said[-1].end_ms - max(said[0].start_ms, window.start_ms)
+            arrived = next(at for at in arrivals if at >= window.end_ms)
+            following = min([s.start_ms for s in speech if s.start_ms >= said[-1].end_ms] + [arrived])
+            assert window.start_ms < 40_000, seed
+            assert said_ms >= 4_000, seed
+            assert following - said[-1].end_ms >= (
+                600 if said_ms < 8_000 else 300 if said_ms < 12_000 else 150
+            ), seed
+            early += 1
+    assert early > 20
+
+
+@pytest.mark.parametrize(
+    ("speech", "end_ms"),
+    [
+        # The last pause that is long enough.
+        ([Span(0, 4_500), Span(5_200, 8_500), Span(8_900, 10_000)], 8_700),
+        # The silence behind the last word so far.
+        ([Span(0, 9_200)], 9_600),
+        # After so little the pause is too short.
+        ([Span(0, 6_000), Span(6_500, 10_000)], None),
+        # Nobody speaks for 4 s from the first word on.
+        ([Span(6_000, 9_000)], None),
+        ([Span(0, 10_000)], None),
+    ],
+)
+def test_the_first_windows_end_in_the_last_good_pause(speech, end_ms):
+    windows = cut_growing_windows(speech, 10_000, min_window_s=18, max_window_s=29, early_until_ms=1)
+    assert [window.end_ms for window in windows] == ([end_ms] if end_ms else [])
+
+
+def test_where_more_has_arrived_than_a_window_holds_the_next_one_may_end_early():
+    speech = [Span(0, 20_000), Span(20_400, 24_500), Span(25_500, 31_000)]
+    limits = {"min_window_s": 18, "max_window_s": 29}
+    windows = cut_growing_windows(speech, 32_000, **limits, early_until_ms=40_000)
+    assert [(w.start_ms, w.end_ms) for w in windows] == [(0, 25_000), (25_000, 31_500)]
+    assert cut_growing_windows(speech, 32_000, **limits, early_until_ms=20_000) == windows[:1]
 
 
 def test_too_little_audio_waits_for_more():

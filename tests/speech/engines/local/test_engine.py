@@ -231,11 +231,44 @@ def test_hint_words_are_accepted(tiny, jfk):
 # Languages
 
 
-def test_it_finds_the_language_and_encodes_the_sound_once_for_that_and_the_text(base, german, encoded):
+def test_it_finds_the_language_and_encodes_half_a_minute_once_for_that_and_the_text(base, german, encoded):
     heard = base.transcribe(german, TranscribeOptions())
     assert heard.language == "de"
     assert heard.language_confidence > 0.9
+    # Whether it is English is found on a short context.
+    short, half_a_minute = encoded
+    assert short < 1_500 < half_a_minute == 3_000
+
+
+def test_short_english_is_encoded_once_on_a_short_context(base, jfk, encoded):
+    heard = base.transcribe(jfk, TranscribeOptions())
+    assert wer(JFK, text(heard)) < 0.1
+    assert heard.language == "en"
+    assert heard.language_confidence > 0.9
     assert len(encoded) == 1
+    assert encoded[0] < 1_500
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"language": "de"}, {"language": "en", "translate_to": "en"}, {"language": "en", "temperature": 0.2}],
+)
+def test_other_languages_translations_and_temperatures_get_half_a_minute(
+    base, jfk, encoded, options, monkeypatch
+):
+    # Else it remembers what it has just encoded.
+    monkeypatch.setattr(base._model, "_last", None)
+    base.transcribe(jfk, TranscribeOptions(**options))
+    assert set(encoded) == {3_000}
+
+
+def test_what_comes_out_badly_on_a_short_context_is_heard_on_half_a_minute(tiny, jfk, monkeypatch):
+    usual = tiny.transcribe(jfk, TranscribeOptions())
+    monkeypatch.setattr("speech.engines.local.engine.heard_well", lambda parts, limit: False)
+    heard = tiny.transcribe(jfk, TranscribeOptions())
+    assert spoken_words(text(heard)) == spoken_words(text(usual))
+    shifts_ms = [a.start_ms - b.start_ms for a, b in zip(words(usual), words(heard), strict=True)]
+    assert max(map(abs, shifts_ms)) < 500
 
 
 def test_a_longer_window_is_encoded_once_for_each_half_minute(base, german_minute, encoded):
@@ -246,8 +279,10 @@ def test_a_longer_window_is_encoded_once_for_each_half_minute(base, german_minut
 
 def test_what_is_remembered_does_not_change_the_text(base, paths, spanish, jfk, german_minute, monkeypatch):
     sounds = (spanish, jfk, german_minute, spanish)
-    heard = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]
     plain = WhisperModel(paths["base"], device="cpu", compute_type="int8", cpu_threads=1)
+    # It has no short context.
+    monkeypatch.setattr(base, "capabilities", replace(base.capabilities, short_windows=False))
+    heard = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]
     monkeypatch.setattr(base, "_model", plain)
     again = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]
     assert [(text(one), one.language) for one in again] == [(text(one), one.language) for one in heard]

@@ -12,7 +12,7 @@ import soundfile
 from faster_whisper.transcribe import Segment
 from faster_whisper.transcribe import Word as HeardWord
 
-from speech.engines import load_engine
+from speech.engines import capabilities, load_engine
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.local.engine import LocalEngine
 from speech.engines.models import model_path
@@ -39,7 +39,9 @@ def part(text: str, start: float = 0.5, end: float = 4.5, *, sure: float = 0.9, 
     each = (end - start) / max(len(words), 1)
     timed = [HeardWord(start + n * each, start + (n + 1) * each, f" {w}", sure) for n, w in enumerate(words)]
     given = {"avg_logprob": -0.2, "no_speech_prob": 0.02, "compression_ratio": 1.0, "temperature": 0.0} | more
-    return Segment(id=1, seek=0, start=start, end=end, text=f" {text}", tokens=[], words=timed, **given)
+    return Segment(
+        id=1, seek=0, start=start, end=end, text=f" {text}", tokens=[*range(len(words))], words=timed, **given
+    )
 
 
 class ScriptedModel:
@@ -60,6 +62,7 @@ class ScriptedModel:
 
 def hear(model: ScriptedModel, sound: Samples, prompt: str = PEOPLE) -> str:
     engine = LocalEngine.__new__(LocalEngine)
+    engine.capabilities = capabilities("local", "tiny.en")
     engine._model = model
     return text(engine.transcribe(sound, TranscribeOptions(prompt=prompt)))
 
