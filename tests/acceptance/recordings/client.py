@@ -17,6 +17,7 @@ from typing import Any
 
 import soundfile
 
+from deploy.run import WEBSOCKETS
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
 from tests.acceptance.conftest import ROOT, wait_for
@@ -41,6 +42,7 @@ class WebProcess:
                 [
                     *(sys.executable, "-m", "uvicorn", "transcribe_site.asgi:application"),
                     *("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"),
+                    *WEBSOCKETS,
                 ],
                 cwd=ROOT,
                 env=self.environment,
