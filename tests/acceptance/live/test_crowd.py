@@ -9,6 +9,7 @@ import socket as sockets
 import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from jobs_app.models import JobStatus, TranscriptionJob
 from jobs_app.models.transcripts import Segment
@@ -44,14 +45,18 @@ async def fill_up(api: Api, session_id: str, n: int) -> list[ClientConnection]:
     return await asyncio.gather(*(one() for _ in range(n)))
 
 
-async def code_of_another(api: Api, session_id: str) -> str | None:
-    """The code with which one more is refused; None if it is let in. It leaves at once."""
+async def is_let_in(api: Api, session_id: str) -> bool:
+    """Whether there is a place for one more, who leaves at once."""
     async with api.connect(session_id) as socket:
         try:
-            async with asyncio.timeout(1):
-                return str(json.loads(await socket.recv())["code"])
-        except TimeoutError:
-            return None
+            await socket.send('{"type": "watch"}')
+            message = json.loads(await socket.recv())
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            assert closed.rcvd.code == 4429
+            return False
+    assert message["type"] == "ready" or message["code"] == "too_many"
+    return bool(message["type"] == "ready")
 
 
 def small_buffer(port: int) -> sockets.socket:
@@ -78,17 +83,17 @@ def test_five_hundred_who_watch_and_one_who_does_not_read_cost_a_speaker_nothing
     talk.wait_for_finals(5)
 
     async def crowd() -> None:
-        line = small_buffer(site.web.port)
-        # It does not even read pings.
-        deaf = await watch(api, long, sock=line, max_queue=1, ping_interval=None)
         before = web.memory_info().rss
         sockets_open = await fill_up(api, idle, LIMIT - 2)
         grown = web.memory_info().rss - before
         assert grown < LIMIT * KIB_EACH * 1024
-        assert await code_of_another(api, idle) == "too_many"
+        line = small_buffer(site.web.port)
+        # It does not even read pings.
+        deaf = await watch(api, long, sock=line, max_queue=1, ping_interval=None)
+        assert not await is_let_in(api, idle)
         # Who does not read loses the place after a while.
         async with asyncio.timeout(60):
-            while await code_of_another(api, idle) == "too_many":
+            while not await is_let_in(api, idle):
                 await asyncio.sleep(0.5)
         await asyncio.gather(*(one.close() for one in sockets_open))
         deaf.transport.abort()
