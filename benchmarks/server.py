@@ -21,6 +21,7 @@ import httpx2
 import psutil
 import psycopg2
 
+from deploy.run import WEBSOCKETS
 from tests.services import POSTGRES_URL
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,8 +75,14 @@ class Server:
         )
         port = self.url.rsplit(":", 1)[1]
         self.web = self._start(
-            *("-m", "uvicorn", "transcribe_site.asgi:application", "--port", port, "--log-level", "warning"),
-            *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
+            "-m",
+            "uvicorn",
+            "transcribe_site.asgi:application",
+            "--port",
+            port,
+            "--log-level",
+            "warning",
+            *WEBSOCKETS,
         )
         self.runner = self._start("manage.py", "jobrunner")
         self._wait_until_ready()

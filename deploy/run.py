@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 120
-
+# How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger.
+WEBSOCKETS = (
+    *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
+    *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
+)
 
 # SIGHUP comes when the terminal is closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -221,8 +225,7 @@ def web_command(host: str, port: int, *, dev: bool) -> list[str]:
         *(sys.executable, "-m", "uvicorn", "transcribe_site.asgi:application"),
         *("--host", host, "--port", str(port)),
         *("--http", "transcribe_site.edge.header_clock:Protocol"),
-        *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
-        *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
+        *WEBSOCKETS,
         *("--log-level", "warning", "--no-server-header", "--timeout-graceful-shutdown", "10"),
         # Without a proxy of this site, any program on this machine can send an X-Forwarded-For header.
         *(() if settings.BEHIND_PROXY else ("--no-proxy-headers",)),

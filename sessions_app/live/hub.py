@@ -45,13 +45,12 @@ class Watcher(Protocol):
     """A socket, as the hub knows it.
 
     `sender_id` is set while it sends. `is_sender` is still true when it has stopped, and waits for the rest
-    of its text.
+    of its text. `job_id` is the job that it is told of.
     """
 
     visitor: Visitor
     session_id: uuid.UUID
     job_id: uuid.UUID | None
-    job: JobNow | None
 
     @property
     def is_sender(self) -> bool: ...
@@ -69,6 +68,7 @@ class Hub:
         self._sockets: set[Watcher] = set()
         self._of: Counter[int] = Counter()
         self._jobs: dict[uuid.UUID, JobNow] = {}
+        self._curious: set[Watcher] = set()
         self._hurry = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -91,14 +91,16 @@ class Hub:
         if socket not in self._sockets:
             return
         self._sockets.remove(socket)
+        self._curious.discard(socket)
         COUNTS.open -= 1
         self._of[socket.visitor.user_id] -= 1
         if not self._of[socket.visitor.user_id]:
             del self._of[socket.visitor.user_id]
         self._hurry.set()
 
-    def look(self) -> None:
-        """Look at once: a socket wants to know of a job."""
+    def look(self, socket: Watcher) -> None:
+        """Look at once what there is to tell this socket."""
+        self._curious.add(socket)
         self._hurry.set()
 
     async def _run(self) -> None:
@@ -120,9 +122,8 @@ class Hub:
                 # The next look may succeed, and without this task all sockets would be silent.
                 logger.exception("Live sockets were told nothing")
                 await asyncio.sleep(LOOK_S)
-            pause_s = LOOK_LIVE_S if any(map(self._is_live, self._sockets)) else LOOK_S
             try:
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(LOOK_LIVE_S if self._live() else LOOK_S):
                     await self._hurry.wait()
             except TimeoutError:
                 continue
@@ -130,29 +131,28 @@ class Hub:
                 self._hurry.clear()
         self._task = None
 
-    def _is_live(self, socket: Watcher) -> bool:
-        job = socket.job
-        return job is not None and not job.has_ended and (job.live is not None or socket.is_sender)
+    def _live(self) -> set[uuid.UUID]:
+        """Return the jobs of which words may come at any moment."""
+        return {pk for pk, job in self._jobs.items() if job.live is not None and not job.has_ended}
 
     async def _look(self, *, everything: bool) -> None:
-        watching = [
-            socket
-            for socket in self._sockets
-            if socket.job_id and (everything or socket.job is None or self._is_live(socket))
-        ]
-        if not watching:
-            return
-        ids = {socket.job_id for socket in watching if socket.job_id}
+        curious = set(self._curious)
+        asking = self._sockets if everything else curious
+        ids = self._live() | {socket.job_id for socket in asking if socket.job_id}
         known = self._jobs
-        found = await threads.run(lambda: looking.jobs_now(ids, known), threads.looking)
-        wanted = {socket.job_id for socket in self._sockets}
-        self._jobs = {pk: job for pk, job in (known | found).items() if pk in wanted}
-        for socket in watching:
-            if socket.job_id in found:
-                job = found[socket.job_id]
-                if job != socket.job:
-                    socket.news(job)
-            elif socket.job_id in ids:
+        found = await threads.run(lambda: looking.jobs_now(ids, known), threads.looking) if ids else {}
+        self._curious -= curious
+        news = {pk for pk in ids if found.get(pk) != known.get(pk)} | (ids - found.keys())
+        if everything:
+            wanted = {socket.job_id for socket in self._sockets}
+            known = {pk: job for pk, job in known.items() if pk in wanted}
+        self._jobs = known | found
+        for socket in list(self._sockets) if news else curious & self._sockets:
+            job = found.get(socket.job_id) if socket.job_id else None
+            if job is not None and (socket.job_id in news or socket in curious):
+                socket.news(job)
+            elif job is None and socket.job_id in news:
+                self._jobs.pop(socket.job_id, None)
                 await self._look_for_another_job(socket)
 
     async def _look_for_another_job(self, socket: Watcher) -> None:
@@ -162,9 +162,10 @@ class Hub:
         if not there:
             socket.end(SessionGone())
             return
-        socket.job = None
         socket.job_id = await threads.run(lambda: looking.current_job(session_id), threads.looking)
-        if socket.job_id is None and not socket.is_sender:
+        if socket.job_id is not None:
+            self.look(socket)
+        elif not socket.is_sender:
             socket.end(NotFound("The transcription of this recording was deleted. Begin another one."))
 
     async def _check(self) -> None:

@@ -126,8 +126,7 @@ class Sender:
         pcm = bytes(self._unsaved)
         if self.end + len(pcm) // SAMPLE_BYTES > settings.MAX_AUDIO_S * SAMPLE_RATE:
             raise RefusedBySpeech(AudioTooLong())
-        now = time.monotonic()
-        sign_of_life = now >= self._sign_of_life_at
+        sign_of_life = self._is_sign_of_life_due()
         piece = Piece(self.session_id, self.id, self.end, pcm, self.reach.n_chunks, sign_of_life)
         try:
             outcome = await self._store.add(piece)
@@ -144,7 +143,7 @@ class Sender:
                 self.end += len(pcm) // SAMPLE_BYTES
                 self._unsaved.clear()
                 if sign_of_life:
-                    self._sign_of_life_at = now + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
+                    self._note_sign_of_life()
                 if self.end >= self.reach.next_cut:
                     self._look(await threads.run(lambda: storing.filled(self.session_id)))
                 return True
@@ -157,6 +156,18 @@ class Sender:
             case Outcome.GONE:
                 raise SessionGone
         return False
+
+    async def keep_alive(self) -> None:
+        """Note that the recorder is there, so that a long pause does not end the recording."""
+        if self._is_sign_of_life_due():
+            await threads.run(lambda: storing.note_sign_of_life([self.session_id]))
+            self._note_sign_of_life()
+
+    def _is_sign_of_life_due(self) -> bool:
+        return time.monotonic() >= self._sign_of_life_at
+
+    def _note_sign_of_life(self) -> None:
+        self._sign_of_life_at = time.monotonic() + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
 
     def _look(self, reach: Reach) -> None:
         """Go on from where the recording is now. A chunk may hold what is still to come here."""
@@ -176,4 +187,4 @@ class Sender:
         if self._resampling is not None:
             self._take(self._resampling.rest())
         await self.flush()
-        await threads.run(lambda: storing.finish_recording(self.session_id))
+        self.reach = await threads.run(lambda: storing.finish_recording(self.session_id))

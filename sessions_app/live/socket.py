@@ -16,7 +16,7 @@ from django.conf import settings
 from jobs_app.api.errors import refusal_of
 from jobs_app.lifecycle.live import LiveUnavailable, open_live
 from rest.refusals import Refusal
-from sessions_app.arrival.pieces import reach_of
+from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import looking, threads
 from sessions_app.live.hub import COUNTS, Hub
@@ -110,6 +110,8 @@ class Socket:
     # --- For the hub -------------------------------------------------------------------------------
 
     def news(self, job: JobNow) -> None:
+        if self.job is not None and self.job.id != job.id:
+            self._told = Told(-1)  # another run has other numbers
         self.job = job
         self._wake.set()
 
@@ -191,19 +193,18 @@ class Socket:
             case Start() if self._told is None:
                 await self._start(message)
             case Watch() if self._told is None:
-                reach = await threads.run(lambda: reach_of(self.session_id))
-                self._out.append(
-                    {"type": "ready", "received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
-                )
+                self._say_ready(await threads.run(lambda: reach_of(self.session_id)))
                 await self._tell_from(message.seen)
             case Stop() if self._sender is not None and not self._stopped:
                 await self._sender.finish()
                 self._stopped = True
                 self._say_saved(self._sender)
-                self._hub.look()
+                self._hub.look(self)
             case KeepAlive():
-                if self._sender is not None and await self._sender.flush():
-                    self._say_saved(self._sender)
+                if self._sender is not None and not self._stopped:
+                    await self._sender.keep_alive()
+                    if await self._sender.flush():
+                        self._say_saved(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
@@ -213,14 +214,7 @@ class Socket:
         await sender.begin()
         self._sender = sender
         logger.info("recording %s: a socket sends from %s ms on", self.session_id, sender.received_ms)
-        self._out.append(
-            {
-                "type": "ready",
-                "received_ms": sender.received_ms,
-                "saved_ms": sender.reach.saved_ms,
-                "cuts_ms": sender.reach.cuts_ms(),
-            }
-        )
+        self._say_ready(sender.reach)
         await self._tell_from(start.seen)
         await self._open_live()
 
@@ -239,7 +233,11 @@ class Socket:
         self._told = Told(seen)
         self._wake.set()
         self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=seen))
-        self._hub.look()
+        self._hub.look(self)
+
+    def _say_ready(self, reach: Reach) -> None:
+        here = {"received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
+        self._out.append({"type": "ready", **here, "cuts_ms": reach.cuts_ms()})
 
     def _say_saved(self, sender: Sender) -> None:
         saved_ms = sender.reach.saved_ms

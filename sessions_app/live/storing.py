@@ -143,8 +143,12 @@ def store(pieces: Sequence[Piece]) -> list[Outcome]:
         for piece in stored
     )
     if alive := [piece.session_id for piece in stored if piece.is_sign_of_life]:
-        RecordingSession.objects.filter(pk__in=alive).update(seen_at=Now())
+        note_sign_of_life(alive)
     return outcomes
+
+
+def note_sign_of_life(session_ids: Sequence[uuid.UUID]) -> None:
+    RecordingSession.objects.filter(pk__in=session_ids).update(seen_at=Now())
 
 
 def begin_sending(session_id: uuid.UUID, sender: uuid.UUID) -> Reach:
@@ -181,8 +185,8 @@ def filled(session_id: uuid.UUID) -> Reach:
     return reach_of(session_id)
 
 
-def finish_recording(session_id: uuid.UUID) -> None:
-    """Finish a recording, with what is in pieces as its last chunk.
+def finish_recording(session_id: uuid.UUID) -> Reach:
+    """Finish a recording, with what is in pieces as its last chunk, and return how far it has come.
 
     Raises:
         SessionGone: the recording was deleted.
@@ -192,3 +196,4 @@ def finish_recording(session_id: uuid.UUID) -> None:
     if session is None:
         raise SessionGone
     finish(session)
+    return reach_of(session_id)

@@ -42,3 +42,9 @@ def _called(call: Callable[[], T], keep: bool) -> T:
     finally:
         if not keep:
             connection.close()
+
+
+def end_connections() -> None:
+    """Close the connections that the threads keep. They are opened again when they are needed."""
+    for kept in (storing, looking):
+        kept.submit(lambda: connection.close()).result()

@@ -29,6 +29,7 @@ from jobs_app.models import (
 from jobs_app.watching.overview import provider_overview
 from rest.errors import PermissionDenied, body
 from rest.refusals import TryAgain
+from sessions_app.live.hub import COUNTS
 from transcribe_site.watching.askers import may_see_metrics
 
 
@@ -48,6 +49,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 class JobCollector(Collector):
     """Collect the metrics from the rows of the database, so that every process gives the same values.
+
+    Only its sockets each web process counts for itself.
 
     This takes six queries, and two more if there are speech servers.
     """
@@ -106,6 +109,7 @@ class JobCollector(Collector):
         )
         yield from live_metrics()
         yield from provider_metrics()
+        yield from socket_metrics()
 
 
 def live_metrics() -> Iterator[Metric]:
@@ -149,6 +153,19 @@ def provider_metrics() -> Iterator[Metric]:
         running.add_metric([name], one.running)
         sent.add_metric([name], one.state.requests if one.state else 0)
     yield from (paused, running, sent)
+
+
+def socket_metrics() -> Iterator[Metric]:
+    """Return the sockets of live words of this process. Each web process has its own."""
+    yield gauge("transcribe_live_sockets", "Sockets of live words that this process holds", COUNTS.open)
+    refused = CounterMetricFamily(
+        "transcribe_live_sockets_refused",
+        "Sockets that this process let in no longer, or not at all, by error code",
+        labels=["code"],
+    )
+    for code, n in sorted(COUNTS.refused.items()):
+        refused.add_metric([code], n)
+    yield refused
 
 
 def gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

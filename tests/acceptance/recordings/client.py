@@ -17,6 +17,7 @@ from typing import Any
 
 import soundfile
 
+from deploy.run import WEBSOCKETS
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
 from tests.acceptance.conftest import ROOT, wait_for
@@ -41,6 +42,7 @@ class WebProcess:
                 [
                     *(sys.executable, "-m", "uvicorn", "transcribe_site.asgi:application"),
                     *("--host", "127.0.0.1", "--port", str(self.port), "--log-level", "warning"),
+                    *WEBSOCKETS,
                 ],
                 cwd=ROOT,
                 env=self.environment,
@@ -62,6 +64,11 @@ class WebProcess:
     @property
     def log(self) -> str:
         return self._log.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""

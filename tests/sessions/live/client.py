@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import numpy as np
-from django.db import connection
 
 from people_app.models import ApiToken
 from sessions_app.live import threads
@@ -46,8 +45,7 @@ class Loop:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        for threads_of_sockets in (threads.storing, threads.looking):
-            threads_of_sockets.submit(lambda: connection.close()).result()
+        threads.end_connections()
 
     async def _end_all(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

@@ -97,7 +97,8 @@ def test_stop_makes_the_last_chunk_and_finishes(connect, recording):
     socket.send(samples)
     socket.say(type="stop")
     saved = socket.hear_until("saved", received_ms=1299)[-1]
-    assert saved["saved_ms"] == 1000
+    while saved["saved_ms"] < 1299:
+        saved = socket.hear_until("saved")[-1]
     recording.refresh_from_db()
     assert recording.finished_at is not None
     assert b"".join(content[44:] for content in contents(recording)) == samples.tobytes()
@@ -236,7 +237,7 @@ def test_other_sample_rates_become_16_khz_without_a_seam(connect, recording):
     socket.start(sample_rate=48_000)
     socket.send(tone, frame=4801)
     socket.say(type="stop")
-    socket.hear_until("saved", received_ms=2000)
+    socket.hear_until("saved", saved_ms=2000)
     heard = np.frombuffer(b"".join(content[44:] for content in contents(recording)), dtype="<i2")
     expected = 12_000 * np.sin(2 * np.pi * 440 * np.arange(len(heard)) / 16_000)
     assert abs(len(heard) - 32_000) <= 1

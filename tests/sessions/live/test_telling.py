@@ -1,0 +1,206 @@
+"""What is heard, as those who send and those who watch are told it."""
+
+from __future__ import annotations
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from jobs_app.models import JobStatus, LiveText, TranscriptionJob
+from jobs_app.models.transcripts import Segment
+from sessions_app.live import looking
+from tests.sessions.conftest import sound, upload_of
+from tests.sessions.live.client import noise
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def final(number: int, text: str = "") -> dict:
+    return {
+        "number": number,
+        "start_ms": 1000 * number,
+        "end_ms": 1000 * number + 900,
+        "text": text or f"w{number}",
+        "confidence": 0.9,
+        "cut_ms": 1000 * number + 950,
+    }
+
+
+def says(job: TranscriptionJob, **columns) -> None:
+    """Write a live text, as a live host does."""
+    LiveText.objects.get_or_create(job=job)
+    LiveText.objects.filter(job=job).update(version=F("version") + 1, **columns)
+
+
+def finals(job: TranscriptionJob, *numbers: int, **columns) -> None:
+    job.refresh_from_db()
+    job.next_segment = max(job.next_segment, *(number + 1 for number in numbers))
+    job.save(update_fields=["next_segment"])
+    says(job, finals=[final(number) for number in numbers], **columns)
+
+
+def segments(job: TranscriptionJob, *numbers: int) -> None:
+    for number in numbers:
+        told = final(number)
+        Segment.objects.create(
+            job=job,
+            number=number,
+            start_ms=told["start_ms"],
+            end_ms=told["end_ms"],
+            confidence=0.9,
+            raw_text=told["text"],
+        )
+    job.refresh_from_db()
+    job.next_segment = max(job.next_segment, *(number + 1 for number in numbers))
+    job.save(update_fields=["next_segment"])
+
+
+def end(job: TranscriptionJob, status: str = JobStatus.COMPLETED) -> None:
+    TranscriptionJob.objects.filter(pk=job.pk).update(status=status, ended_at=Now(), progress=100)
+
+
+def ids(heard: list[dict], kind: str = "final") -> list[str]:
+    return [said["id"] for said in heard if said["type"] == "segment" and said["kind"] == kind]
+
+
+@pytest.fixture
+def watching(connect):
+    def watch(**more):
+        socket = connect()
+        socket.say(type="watch", **more)
+        socket.hear_until("ready")
+        return socket
+
+    return watch
+
+
+def test_finals_and_interims_come_as_they_are_heard(connect, job):
+    socket = connect()
+    socket.start()
+    says(job, interim={"start_ms": 20, "end_ms": 1900, "text": "And so my", "firm": 6})
+    assert socket.hear_until("segment")[-1] == {
+        "type": "segment",
+        "id": "u0",
+        "kind": "interim",
+        "start_ms": 20,
+        "end_ms": 1900,
+        "text": "And so my",
+        "firm": 6,
+        "confidence": None,
+    }
+    finals(job, 0, 1, interim=None)
+    assert socket.hear_until("segment", id="u0")[-1] == {
+        "type": "segment",
+        "id": "u0",
+        "kind": "final",
+        "start_ms": 0,
+        "end_ms": 900,
+        "text": "w0",
+        "confidence": 0.9,
+    }
+    assert ids(socket.hear_until("segment", id="u1")) == ["u1"]
+    says(job, interim={"start_ms": 2000, "end_ms": 2900, "text": "mumble", "firm": 0})
+    assert socket.hear_until("segment")[-1]["id"] == "u2"
+    # It was nothing after all.
+    says(job, interim=None)
+    taken_back = socket.hear_until("segment")[-1]
+    assert (taken_back["id"], taken_back["kind"], taken_back["text"]) == ("u2", "interim", "")
+
+
+def test_who_comes_late_or_again_is_told_what_is_missing_only(watching, job):
+    segments(job, 0, 1, 2)
+    finals(job, 3, 4)
+    assert ids(watching().hear_until("segment", id="u4")) == ["u0", "u1", "u2", "u3", "u4"]
+    assert ids(watching(have="u1").hear_until("segment", id="u4")) == ["u2", "u3", "u4"]
+    assert ids(watching(have="u3").hear_until("segment", id="u4")) == ["u4"]
+
+
+def test_finals_that_become_segments_are_told_once(watching, job):
+    finals(job, 0, 1)
+    socket = watching()
+    assert ids(socket.hear_until("segment", id="u1")) == ["u0", "u1"]
+    segments(job, 0, 1)
+    says(job, finals=[])
+    # These are flushed before anybody could see them as finals, and a window of workers is between them.
+    segments(job, 2, 4)
+    finals(job, 3, 5)
+    assert ids(socket.hear_until("segment", id="u5")) == ["u2", "u3", "u4", "u5"]
+
+
+def test_more_segments_than_are_read_at_once(watching, job, monkeypatch):
+    monkeypatch.setattr(looking, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("sessions_app.live.telling.ROWS_AT_ONCE", 3)
+    segments(job, *range(8), 9)
+    finals(job, 10)
+    assert ids(watching().hear_until("segment", id="u10")) == [f"u{n}" for n in [*range(8), 9, 10]]
+
+
+def test_how_late_the_words_are(watching, job):
+    socket = watching()
+    says(job, received_ms=5000, heard_ms=4500)
+    says(job, received_ms=9000, heard_ms=4800, interims=False)
+    assert socket.hear_until("lag")[-1] == {"type": "lag", "ms": 4200, "interims": False}
+
+
+def test_stop_is_answered_when_the_job_has_ended(connect, job, recording):
+    socket = connect()
+    socket.start()
+    socket.send(noise(0.6))
+    socket.say(type="stop")
+    socket.hear_until("saved", saved_ms=600)
+    segments(job, 0)
+    end(job)
+    heard = socket.hear_all()
+    assert ids(heard) == ["u0"]
+    assert heard[-1] == {"type": "done", "job": str(job.pk), "status": "completed"}
+    assert socket.closed == 1000
+
+
+def test_a_job_that_is_cancelled_does_not_end_the_recording(connect, watching, job):
+    socket, other = connect(), watching()
+    socket.start()
+    end(job, JobStatus.CANCELLED)
+    assert other.hear_all()[-1] == {"type": "done", "job": str(job.pk), "status": "cancelled"}
+    assert socket.send_until_saved(noise(0.5), 500)["received_ms"] == 500
+
+
+def test_an_upload_is_watched_to_its_end(connect, alice, stored_job):
+    job = stored_job
+    socket = connect(job.session_id)
+    socket.say(type="watch")
+    progress = socket.hear_until("progress")[-1]
+    assert progress == {"type": "progress", "status": "pending", "stage": "waiting", "percent": 0}
+    segments(job, 0)
+    TranscriptionJob.objects.filter(pk=job.pk).update(status="processing", stage="transcribing", progress=40)
+    heard = socket.hear_until("segment")
+    assert {"type": "progress", "status": "processing", "stage": "transcribing", "percent": 40} in heard
+    segments(job, 1)
+    end(job)
+    heard = socket.hear_all()
+    assert ids(heard) == ["u1"]
+    assert heard[-1]["type"] == "done"
+
+
+def test_what_was_edited_is_read_as_edited(watching, job, alice, monkeypatch):
+    segments(job, 0, 1)
+    monkeypatch.setattr(looking, "changes_in", lambda job_id, numbers: {1: {"text": "what she wrote"}})
+    heard = watching().hear_until("segment", id="u1")
+    assert [said["text"] for said in heard if said["type"] == "segment"] == ["w0", "what she wrote"]
+
+
+def test_when_the_job_is_deleted_there_is_nothing_to_watch(watching, job, recording):
+    socket = watching()
+    socket.hear_until("progress")
+    recording.current_job = None
+    recording.save()
+    job.delete()
+    assert socket.hear_all()[-1]["code"] == "not_found"
+    assert socket.closed == 4404
+
+
+def test_an_upload_of_another_is_not_watched(connect, bob, recording):
+    from jobs_app.engines.resolving import resolve_options
+    from sessions_app.arrival.intake import store_upload
+
+    job = store_upload(bob, upload_of(sound()), resolve_options(), source="upload")
+    assert connect(job.session_id).status == 404
