@@ -10,7 +10,8 @@ oldest. After MOST_PASSED units of shorter jobs have gone before the oldest job,
 it always moves on.
 
 Windows of providers are `remote`. They wait for other slots than all other work, so each kind has its own
-order. Windows of a provider that has no free slot are left out.
+order. Windows of a provider that has no free slot are left out, and so are refinements where somebody who is
+heard live may soon need the worker.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from django.db.models import Count
 
 from jobs_app.engines import providers
 from jobs_app.leases import waiting
+from jobs_app.leases.held import WORK_MODELS
+from jobs_app.leases.ranks import REFINEMENT_RANK, Precedence
 from jobs_app.leases.waiting import Line
-from jobs_app.models import ChunkTranscription, JobStep, StepKind, WorkStatus
+from jobs_app.models import WORK_OPEN, ChunkTranscription, JobStep, Runner, StepKind, WorkStatus
 
 # A claim tries this many of the best rows before it looks again, because workers compete for the same rows.
 CANDIDATES = 8
@@ -35,7 +38,24 @@ MOST_PASSED = 3
 
 
 def lines_of(*, remote: bool, within_s: float = 0) -> list[Line]:
-    return waiting.lines(providers=providers.admitting(within_s=within_s) if remote else None)
+    lines = waiting.lines(providers=providers.admitting(within_s=within_s) if remote else None)
+    others = [line for line in lines if line.precedence != Precedence.REFINEMENT]
+    return lines if len(lines) == len(others) or _is_worker_to_spare() else others
+
+
+def _is_worker_to_spare() -> bool:
+    """Return whether a refinement may have a worker.
+
+    Whoever stops to speak wants the text at once, and no worker lays a window aside. So while somebody is
+    heard live, refinements leave a worker free.
+    """
+    if not JobStep.objects.filter(kind=StepKind.LIVE, status__in=WORK_OPEN).exists():
+        return True
+    busy = sum(
+        model._default_manager.filter(status=WorkStatus.RUNNING, rank=REFINEMENT_RANK).count()
+        for model in WORK_MODELS
+    )
+    return busy < Runner.objects.alive_workers() - 1
 
 
 def _running(lines: list[Line]) -> Counter[tuple[str, int]]:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from django.db.models import F, Sum
 
 from jobs_app.leases.held import WORK_MODELS
-from jobs_app.models import WORK_OPEN, JobPriority, TranscriptionJob, WorkStatus
+from jobs_app.models import WORK_OPEN, JobKind, JobPriority, TranscriptionJob, WorkStatus
 
 
 class Precedence(IntEnum):
@@ -22,6 +22,8 @@ class Precedence(IntEnum):
     BEFORE_OTHERS = 1
     BATCH = 2
     BEHIND_OTHERS = 3
+    REFINEMENT = 4
+    """Nobody waits for it. It leaves a worker free for those who are heard live."""
 
 
 # The numbers are stored in the database: never give one a new meaning.
@@ -34,7 +36,9 @@ RANKS: dict[int, Precedence] = {
     4: Precedence.BATCH,
     5: Precedence.BATCH,
     7: Precedence.BEHIND_OTHERS,
+    8: Precedence.REFINEMENT,
 }
+REFINEMENT_RANK = 8
 _OF_PRIORITY = {JobPriority.HIGH: 0, JobPriority.NORMAL: 1, JobPriority.LOW: 2}
 _AMONG_ALL = {JobPriority.HIGH: 6, JobPriority.NORMAL: 4, JobPriority.LOW: 7}
 
@@ -52,6 +56,8 @@ def rank(*, interactive: bool, priority: str, among_all: bool = False) -> int:
 
 
 def rank_of(job: TranscriptionJob) -> int:
+    if job.kind == JobKind.REFINE and job.priority == JobPriority.LOW:
+        return REFINEMENT_RANK  # unless staff have raised it
     return rank(
         interactive=job.interactive and not job.yields,
         priority=job.priority,

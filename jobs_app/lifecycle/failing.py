@@ -206,6 +206,9 @@ def give_back(workers: Iterable[str]) -> int:
     It does not count as an attempt, because the work caused no failure. Return how many units were released.
     """
     names = list(workers)
+    # From now on a recording waits for another live host.
+    live = JobStep.objects.filter(kind=StepKind.LIVE, status=WorkStatus.RUNNING, worker__in=names)
+    live.update(not_before=Now())
     return sum(
         model._default_manager.filter(status=WorkStatus.RUNNING, worker__in=names).update(
             status=WorkStatus.WAITING,

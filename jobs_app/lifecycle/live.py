@@ -56,8 +56,11 @@ def open_live(session: Recording) -> None:
     """
     with transaction.atomic():
         jobs = TranscriptionJob.objects.active().select_for_update(of=("self",)).select_related("session")
-        job = jobs.filter(session=session.pk, session__finished_at=None).first()
-        if job is None:
+        job = jobs.filter(session=session.pk).first()
+        if job is not None:
+            # This is read after the job is locked, because whoever ends the recording locks it, too.
+            job.session.refresh_from_db(fields=["finished_at"])
+        if job is None or job.session.finished_at is not None:
             raise LiveUnavailable("This recording has ended, so there is nothing to hear any more.")
         _check_engine(job)
         step = job.steps.filter(kind=StepKind.LIVE).first()

@@ -120,7 +120,6 @@ def start_refinement(session: Recording, job: TranscriptionJob) -> None:
         sound=job.sound,
         planned_version=job.sound.version,
         filename=job.filename,
-        priority_among_all=True,
     )
     refinement.refresh_from_db()
     add_step(refinement, StepKind.PREPARE, owner_id=session.owner_id)

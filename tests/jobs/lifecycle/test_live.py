@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from jobs_app.engines.resolving import resolve_options
 from jobs_app.leases import claims
 from jobs_app.lifecycle.choices import cancel_job, retry_job
-from jobs_app.lifecycle.failing import WorkerLost, settle_failure
+from jobs_app.lifecycle.failing import WorkerLost, give_back, settle_failure
 from jobs_app.lifecycle.finishing import end_job
 from jobs_app.lifecycle.live import UNHEARD_AFTER, LiveUnavailable, hand_over_unheard, open_live
 from jobs_app.lifecycle.planning import finish_preparation
@@ -265,3 +265,12 @@ def test_a_timeline_that_moves_while_live_words_begin_takes_none_of_them(
     host.run(1)
     work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
     assert speaker.stored() == seen
+
+
+def test_a_recording_that_a_host_gives_back_waits_for_the_next_one(new_speaker, alice):
+    speaker = new_speaker(alice).open()
+    JobStep.objects.update(not_before=Now() - 2 * UNHEARD_AFTER)
+    assert claims.claim_live() == speaker.step
+    assert give_back([claims.worker_name()]) == 1
+    assert hand_over_unheard() == 0
+    assert claims.claim_live() == speaker.step

@@ -14,7 +14,7 @@ from jobs_app.engines.resolving import resolve_options
 from jobs_app.leases import claims
 from jobs_app.leases.ranks import RANKS, Precedence
 from jobs_app.lifecycle import failing, finishing
-from jobs_app.lifecycle.choices import cancel_job, delete_job, retry_job
+from jobs_app.lifecycle.choices import cancel_job, change_priority, delete_job, retry_job
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.finishing import finish_job, finish_window
 from jobs_app.lifecycle.live import UNHEARD_AFTER, hand_over_unheard
@@ -25,6 +25,7 @@ from jobs_app.models import (
     JobPriority,
     JobStatus,
     JobStep,
+    Runner,
     StepKind,
     TranscriptionJob,
     WorkStatus,
@@ -210,11 +211,34 @@ def test_what_no_live_host_took_is_not_heard_again(new_speaker, alice, work_unti
 
 def test_it_comes_after_the_work_of_all_people(alice, bob, refined, new_job):
     _, refinement = refined(alice)
-    assert RANKS[refinement.steps.get().rank] == Precedence.BEHIND_OTHERS
+    assert RANKS[refinement.steps.get().rank] == Precedence.REFINEMENT
     others = [new_job(bob, priority="low"), new_job(alice, priority="low")]
     claimed = [claims.claim() for _ in range(3)]
     assert {work.job_id for work in claimed[:2]} == {job.pk for job in others}
     assert claimed[2].job_id == refinement.pk
+
+
+@pytest.mark.parametrize(("workers", "taken"), [(1, 0), (2, 1), (3, 2)])
+def test_it_leaves_a_worker_free_while_somebody_is_heard_live(
+    alice, bob, refined, new_speaker, host, workers, taken
+):
+    Runner.objects.create(name="here:1", workers=workers, beat_at=Now(), proven_at=Now())
+    _, refinement = refined(alice)
+    assert prepare(take(refinement.steps.get()), windows_of(4))
+    speaker = new_speaker(bob).open()
+    host.run(1)
+    assert speaker.step.status == WorkStatus.RUNNING
+    claimed = [work for _ in range(4) if (work := claims.claim())]
+    assert [work.job_id for work in claimed] == [refinement.pk] * taken
+    assert not claims.anything_claimable()
+    cancel_job(speaker.job.pk)
+    assert claims.claim() is not None
+
+
+def test_staff_may_give_it_another_place(alice, refined, staff):
+    _, refinement = refined(alice)
+    change_priority(refinement.pk, JobPriority.NORMAL, by=staff)
+    assert RANKS[refinement.steps.get().rank] == Precedence.BATCH
 
 
 def test_the_numbers_of_the_queue_leave_it_out(alice, refined):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from jobs_app.models import JobKind
@@ -39,7 +39,8 @@ def complete(job, *texts: str) -> None:
     for number, text in enumerate(texts):
         create_segment(job, text=text, start_ms=1000 * number, end_ms=1000 * number + 900)
     change_job(job, status="completed", stage="ended", ended_at=timezone.now(), total_segments=len(texts))
-    RecordingSession.objects.get(pk=job.session_id).job_completed(job)
+    with transaction.atomic():
+        RecordingSession.objects.get(pk=job.session_id).job_completed(job)
 
 
 def texts_told(socket) -> list[str]:
