@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from binascii import crc32
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -145,7 +144,7 @@ def job_page(
         "job": job,
         "active": reading.growing,
         "correction": state_of(job),
-        "socket": f"{settings.URL_PREFIX}/ws/sessions/{session.pk}/live/" if is_watched(job) else "",
+        "socket": f"ws/sessions/{session.pk}/live/" if is_watched(job) else "",
         "options": options,
         "session": session,
         "chunk": chunk,

@@ -6,11 +6,11 @@ import { GrowingText } from "./text.js";
 import { Transcript } from "./transcript.js";
 
 const box = part("growing");
-const { socket, jobs, job } = box.dataset;
+const { home, socket, jobs, job } = box.dataset;
 const transcript = new Transcript(new GrowingText(box), jobs, () => job);
 const link = new LiveSocket({
   may: () => true,
-  address: () => socketAddress(socket),
+  address: () => socketAddress(`${home}${socket}`),
   first: () => ({ type: "watch", have: transcript.have }),
   take,
   changed: () => {

@@ -14,8 +14,8 @@ import { Microphones } from "./sound/microphones.js";
 import { openStore } from "./store.js";
 
 const root = part("recorder");
-const { user, userName, cutsS, aliveS, sessions, sockets, jobs, who, home } = root.dataset;
-const urls = { sessions, who, sockets };
+const { user, userName, cutsS, aliveS, sessions, jobs, who, home } = root.dataset;
+const urls = { sessions, who, sockets: `${home}ws/sessions/` };
 // This browser remembers whether live words are switched off.
 const LIVE = "recorder-live";
 // The buttons, by the events of the machine.

@@ -362,7 +362,7 @@ def test_the_text_of_a_recording_is_shown_while_it_grows(page, alice):
     assert "data-socket" not in html
     RecordingSession.objects.update(source="recorder", current_job=job)
     html = page.get(reverse("job", args=[job.pk])).content.decode()
-    assert f'data-socket="/ws/sessions/{job.session_id}/live/"' in html
+    assert f'data-socket="ws/sessions/{job.session_id}/live/"' in html
     assert "live/watch.js" in html
     TranscriptionJob.objects.update(status="failed", error_code="x", error="No.", ended_at=timezone.now())
     html = page.get(reverse("job", args=[job.pk])).content.decode()
