@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
 
+import playwright
 import psycopg2
 import redis
 
@@ -34,16 +34,8 @@ SERVICES = ("postgres", "redis", "browser", "recordings", "peers", "nginx")
 PEER_NAMES = ("open-asr-server", "faster-whisper-server")
 
 
-@cache
-def node() -> tuple[str, ...]:
-    """The command of a Node that has WebSockets: from 22 on, or by a flag from 20.10 on. Empty without."""
-    for command in (("node",), ("node", "--experimental-websocket")):
-        try:
-            subprocess.run([*command, "--eval", "WebSocket"], check=True, capture_output=True, timeout=60)
-        except (OSError, subprocess.SubprocessError):
-            continue
-        return command
-    return ()
+# It comes with Playwright, and has WebSockets.
+NODE = Path(playwright.__file__).parent / "driver" / "node"
 
 
 @cache
@@ -74,9 +66,6 @@ def lacking(service: str) -> str:
         case "nginx":
             if not NGINX:
                 return "nginx is not installed"
-        case "node":
-            if not node():
-                return "Node 20.10 or newer, which has WebSockets, is not installed"
         case "recordings":
             if not (RECORDINGS / "manifest.json").is_file():
                 return "the folder of real recordings is missing (TEST_RECORDINGS)"

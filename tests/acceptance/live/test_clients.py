@@ -22,8 +22,7 @@ from benchmarks.server import Server
 from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
 from tests.acceptance.tus.slow_line import SlowLine
-from tests.conftest import need
-from tests.services import ROOT, node
+from tests.services import NODE, ROOT
 from tests.sessions.openai.conftest import key_of, words
 
 pytestmark = pytest.mark.slow
@@ -109,12 +108,11 @@ def test_the_program_in_python_says_every_word_once(server, line, talk, tmp_path
 
 
 def test_the_program_in_javascript_says_every_word_once(server, line, talk, tmp_path):
-    need("node")
     program = tmp_path / "live.mjs"
     program.write_text(NODE_PROGRAM)
     cut_in_the_middle(line)
     with subprocess.Popen(
-        [*node(), program],
+        [NODE, program],
         env=environment(server, line),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
