@@ -63,6 +63,12 @@ class FileTooLarge(Refusal):
         )
 
 
+class NotAuthenticated(Refusal):
+    status = 401
+    code = "not_authenticated"
+    sentence = "Log in, or send a valid token, and try again."
+
+
 class NotFound(Refusal):
     status = 404
     code = "not_found"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rest.refusals import Refusal, WrongState
+from rest.refusals import NotAuthenticated, Refusal, WrongState
 
 CLOSE_NORMAL = 1000
 CLOSE_TRY_AGAIN = 1013
@@ -66,9 +66,8 @@ class Idle(Refusal):
     sentence = "Nothing has come for too long. All before was kept; connect again to go on."
 
 
-class LoggedOut(Refusal):
+class LoggedOut(NotAuthenticated):
     status = 403
-    code = "not_authenticated"
     sentence = "You were logged out, or your token was revoked. Log in and connect again."
 
 

@@ -21,15 +21,14 @@ from django.middleware.csrf import CsrfViewMiddleware
 from people_app.models import ApiToken, TokenRights
 from people_app.session_store import SessionStore
 from people_app.tokens import SCHEMES, TokenMayNot, who
-from rest.refusals import NotFound, Refusal
+from rest.refusals import NotAuthenticated, NotFound, Refusal
 from sessions_app.models import RecordingSession
 
 PATH = re.compile(r"/ws/sessions/([0-9a-fA-F-]{36})/live/")
 
 
-class NotAuthenticated(Refusal):
+class NotLoggedIn(NotAuthenticated):
     status = 403
-    code = "not_authenticated"
     sentence = "Log in on this site, or send a token as `Authorization: Token KEY`."
 
 
@@ -108,7 +107,7 @@ def _visitor(request: HttpRequest) -> Visitor:
         raise ForeignOrigin
     found = who(request)
     if found is None:
-        raise NotAuthenticated
+        raise NotLoggedIn
     user, token = found
     if token is not None:
         token.note_use()

@@ -10,7 +10,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, JsonResponse
 from django.utils.html import format_html
 
-from rest.refusals import TRY_AGAIN_AFTER_S, Refusal, Throttled
+from rest.refusals import TRY_AGAIN_AFTER_S, NotAuthenticated, Refusal, Throttled
 from transcribe_site.bodies.cross_origin import cross_origin_headers
 from transcribe_site.bodies.streaming import Receive, Scope, Send, discard
 from transcribe_site.edge import headers
@@ -27,9 +27,7 @@ class BodyTooLarge(Refusal):
         super().__init__(f"This request is larger than {most_bytes // settings.MIB} MB. Send less at once.")
 
 
-class SignInFirst(Refusal):
-    status = 401
-    code = "not_authenticated"
+class SignInFirst(NotAuthenticated):
     sentence = "Only people with an account may upload. Log in, or send a valid token, and try again."
     headers = {"WWW-Authenticate": "Bearer"}
 

@@ -73,7 +73,7 @@ def properties(schema, component) -> dict:
 def test_the_document_names_the_filters_of_the_contract(schema):
     names = {parameter["name"] for parameter in schema["paths"]["/api/jobs/"]["get"]["parameters"]}
     assert names == {
-        *("status", "engine", "language", "source", "created_after", "created_before", "search"),
+        *("status", "kind", "engine", "language", "source", "created_after", "created_before", "search"),
         *("ordering", "page", "page_size"),
     }
 
