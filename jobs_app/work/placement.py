@@ -94,8 +94,10 @@ class Placement:
             if gap is not None:
                 self.gaps.append(_moved(gap, self.end - piece.start_sample))
             self._put(piece, piece.sample_count)
-        if self.changed is None and self.on_block is None and self.planned_ms > samples_to_ms(self.end):
-            # The last chunks of the timeline were removed.
+        # Live hosts hear audio before it is in chunks, so windows may lie behind all of them. But if the
+        # timeline was longer before, its last chunks were removed.
+        removed = min(self.planned_ms, self.sound.duration_ms or 0) > samples_to_ms(self.end)
+        if removed and self.changed is None and self.on_block is None:
             self.changed = (self.end, None)
 
     def _leave_room(

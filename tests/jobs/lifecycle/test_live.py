@@ -274,3 +274,27 @@ def test_a_recording_that_a_host_gives_back_waits_for_the_next_one(new_speaker, 
     assert give_back([claims.worker_name()]) == 1
     assert hand_over_unheard() == 0
     assert claims.claim_live() == speaker.step
+
+
+def test_a_late_preparation_leaves_what_was_heard_of_audio_in_no_chunk(new_speaker, host, alice, work_until):
+    """Live hosts may be ahead of workers that are busy: a window lies behind all chunks that have a place."""
+    speaker = new_speaker(alice).open()
+    speaker.say(26)
+    speaker.cut_chunk(20)
+    host.run(1)
+    seen = speaker.stored()
+    assert len(seen) == 5
+    work_until(lambda: speaker.job.steps.get(kind=StepKind.PREPARE).status == WorkStatus.DONE)
+    assert not speaker.job.windows.exclude(status=WorkStatus.DONE).exists()
+    assert speaker.stored() == seen
+    # The same when nobody hears it live any more.
+    JobStep.objects.filter(kind=StepKind.LIVE).update(
+        status=WorkStatus.DONE, lease_token="", lease_until=None, finished_at=Now()
+    )
+    speaker.say(4)
+    speaker.cut_chunk(22)
+    work_until(lambda: speaker.job.steps.get(kind=StepKind.PREPARE).status == WorkStatus.DONE)
+    assert speaker.stored() == seen
+    speaker.stop()
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.job.transcript.text == words(0, 30)
