@@ -3,8 +3,8 @@
 """
 
 from speech.speakers.channels import ChannelListener
-from speech.speakers.finish import tell_apart
-from speech.speakers.hearing import load_hearing
+from speech.speakers.finish.tell import tell_apart
+from speech.speakers.hearing.window import load_hearing
 from speech.speakers.profiles import LEAST_NAMED_S, LEAST_SAVED_S, Suggestion, match
 from speech.speakers.types import Count, HeardWindow, Hearing, Said, Speakers, Turn, Voice, label_of
 from speech.speakers.words import assign

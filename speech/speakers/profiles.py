@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from speech.speakers.packing import unpack_vector
+from speech.speakers.hearing.packing import unpack_vector
 from speech.speakers.types import Voice
 
 SURE = 0.55

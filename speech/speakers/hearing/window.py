@@ -14,9 +14,9 @@ import numpy as np
 
 from speech import telemetry
 from speech.samples import Samples
-from speech.speakers.features import FRAME_MS, log_mel
-from speech.speakers.local import TICK, number_speaking, ticks_of
-from speech.speakers.packing import (
+from speech.speakers.hearing.features import FRAME_MS, log_mel
+from speech.speakers.hearing.local import TICK, number_speaking, ticks_of
+from speech.speakers.hearing.packing import (
     PIECE,
     PIECE_HOP,
     VECTOR,
@@ -31,7 +31,7 @@ from speech.speakers.packing import (
 from speech.speakers.types import Hearing
 from speech.types import SAMPLE_RATE
 
-_NETWORKS = Path(__file__).parent / "networks"
+_NETWORKS = Path(__file__).parent.parent / "networks"
 _CHUNK, _CHUNK_HOP = 10 * SAMPLE_RATE, 5 * SAMPLE_RATE
 _SHORTEST = SAMPLE_RATE // 4
 _LEAST_SPEECH_TICKS = 45

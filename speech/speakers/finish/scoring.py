@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from speech.speakers.local import LOCALS, TICK, number_speaking, ticks_of, weights_of
-from speech.speakers.packing import PIECE, Chunk, Floats, Heard, Integers, piece_start
+from speech.speakers.hearing.local import LOCALS, TICK, number_speaking, ticks_of, weights_of
+from speech.speakers.hearing.packing import PIECE, Chunk, Floats, Heard, Integers, piece_start
 
 STEP_TICKS = 10
 """Ticks of a step, which is 100 ms: who speaks is decided for each step."""

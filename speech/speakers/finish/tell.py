@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech.speakers.clustering import group, unit
-from speech.speakers.packing import (
+from speech.speakers.finish.clustering import group, unit
+from speech.speakers.finish.scoring import STEP_TICKS, Scored, most_likely, score
+from speech.speakers.finish.turns import in_order, joined
+from speech.speakers.hearing.packing import (
     PIECE,
     PIECE_HOP,
     VECTOR,
@@ -19,8 +21,6 @@ from speech.speakers.packing import (
     piece_start,
     unpack,
 )
-from speech.speakers.scoring import STEP_TICKS, Scored, most_likely, score
-from speech.speakers.turns import in_order, joined
 from speech.speakers.types import Count, HeardWindow, Speakers, Turn, Voice
 from speech.types import SAMPLE_RATE, Span
 

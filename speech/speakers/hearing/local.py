@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from speech.speakers.packing import Chunk, Floats, Integers
+from speech.speakers.hearing.packing import Chunk, Floats, Integers
 from speech.types import SAMPLE_RATE
 
 TICK = SAMPLE_RATE // 100

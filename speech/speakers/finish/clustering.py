@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech.speakers.packing import Floats, Integers
+from speech.speakers.hearing.packing import Floats, Integers
 
 AT_ONCE = 1500
 """Vectors that are grouped together: 19 minutes. The distances of so many take 9 MB."""
