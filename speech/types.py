@@ -6,6 +6,7 @@ mono at `SAMPLE_RATE`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import log10
 from typing import Any, Literal
@@ -64,7 +65,11 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSegment:
-    """A stretch of speech with its text. `words` is empty if the engine gives no word times."""
+    """A stretch of speech with its text. `words` is empty if the engine gives no word times.
+
+    `language` is the ISO 639-1 code of what is spoken; empty if that is not known, or the text is a
+    translation.
+    """
 
     start_ms: int
     end_ms: int
@@ -72,6 +77,7 @@ class SpeechSegment:
     confidence: float | None = None
     words: tuple[Word, ...] = ()
     speaker: str = ""
+    language: str = ""
 
     def shifted(self, offset_ms: int) -> SpeechSegment:
         """Return the same segment, `offset_ms` later."""
@@ -89,8 +95,10 @@ class SpeechSegment:
 class Transcription:
     """What an engine heard in one window.
 
-    If nobody speaks, there are no segments, `language` is '' and the timing means nothing. `requests` counts
-    the requests to a provider for this window, and `audio_ms` the audio that the provider answered for.
+    If nobody speaks, there are no segments, `language` is '' and the timing means nothing. `language` is that
+    of most of the speech. `language_probabilities` has what was heard of the likeliest languages; it is empty
+    if the language was given, if the engine does not say, or if there are several. `requests` counts the
+    requests to a provider for this window, and `audio_ms` the audio that the provider answered for.
     """
 
     segments: tuple[SpeechSegment, ...] = ()
@@ -99,6 +107,7 @@ class Transcription:
     timing: Timing = "words"
     requests: int = 0
     audio_ms: int = 0
+    language_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

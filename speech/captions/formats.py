@@ -128,6 +128,7 @@ def _segment_dict(segment_id: str, segment: SpeechSegment) -> dict[str, Any]:
         "end_ms": segment.end_ms,
         "text": segment.text,
         "speaker": segment.speaker,
+        "language": segment.language,
         "confidence": _probability(segment.confidence),
         "words": [
             {

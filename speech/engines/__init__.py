@@ -60,9 +60,21 @@ def check_options(able: Capabilities, options: TranscribeOptions) -> None:
         NotSupported: its sentence says which option to change.
     """
     if options.language and able.languages and options.language not in able.languages:
-        known = "it knows only English" if able.languages == ENGLISH else "use an ISO 639-1 code such as en"
+        known = (
+            "it knows only English; choose a model that knows others"
+            if able.languages == ENGLISH
+            else "use an ISO 639-1 code such as en"
+        )
         raise NotSupported(
             f"This model does not know the language {options.language!r}: {known}.", option="language"
+        )
+    allowed = options.prior.allowed
+    if not options.language and allowed and able.languages and not allowed & able.languages:
+        known = "knows only English" if able.languages == ENGLISH else "knows none of them"
+        raise NotSupported(
+            f"The languages that may be spoken are {', '.join(sorted(allowed))}, and this model {known}. "
+            "Choose another model, or allow another language.",
+            option="languages",
         )
     if options.translate_to and options.translate_to not in able.translates_to:
         possible = ", ".join(sorted(able.translates_to)) or "no other language"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from speech.engines.providers import Provider
+from speech.languages.prior import LanguagePrior
 from speech.types import SpeechSegment, Transcription
 
 if TYPE_CHECKING:
@@ -33,12 +34,16 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscribeOptions:
-    """What a job asks of an engine for one window. An empty `language` means that the engine detects it."""
+    """What a job asks of an engine for one window. An empty `language` means that the engine detects it.
+
+    `prior` is what is known of the language then.
+    """
 
     language: str = ""
     translate_to: str = ""
     prompt: str = ""
     temperature: float | None = None
+    prior: LanguagePrior = field(default_factory=LanguagePrior)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

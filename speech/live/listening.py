@@ -12,8 +12,8 @@ back while somebody speaks, because it is often half a word.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -66,6 +66,7 @@ class Final:
     segments: tuple[SpeechSegment, ...]
     language: str
     language_confidence: float | None
+    language_probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 class Listening:
@@ -150,6 +151,7 @@ class Listening:
             tuple(segment.shifted(utterance.start_ms) for segment in heard.segments),
             heard.language,
             heard.language_confidence,
+            heard.language_probabilities,
         )
 
     def skip_final(self) -> Utterance:

@@ -7,7 +7,7 @@ from functools import cache
 
 from opencc import OpenCC
 
-from speech.text.language_tags import Script
+from speech.text.language_tags import CHINESE, Script
 from speech.types import SpeechSegment, Transcription, Word
 
 # These conversions do not exchange whole words, as OpenCC can (Taiwan has other words for software): what was
@@ -18,11 +18,17 @@ _CONVERSIONS = {"Hans": "t2s", "Hant": "s2tw"}
 def in_script(heard: Transcription, script: Script) -> Transcription:
     """Return the same transcription written in `script`; '' changes nothing.
 
-    Words keep their times and lengths.
+    Words keep their times and lengths. Segments in other languages, such as Japanese, stay as they are.
     """
     if not script:
         return heard
-    return replace(heard, segments=tuple(_segment(segment, script) for segment in heard.segments))
+    return replace(
+        heard,
+        segments=tuple(
+            segment if segment.language and segment.language not in CHINESE else _segment(segment, script)
+            for segment in heard.segments
+        ),
+    )
 
 
 def _segment(segment: SpeechSegment, script: Script) -> SpeechSegment:

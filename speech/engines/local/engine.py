@@ -13,7 +13,8 @@ from faster_whisper import BatchedInferencePipeline
 
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.hints import LEAST_SPEECH_MS, choose_hearing
-from speech.engines.local.model import engine_failed, load_model, typed_failures
+from speech.engines.local.languages import SHORT_SAMPLES, Found, find_languages, likeliest
+from speech.engines.local.model import load_model, typed_failure, typed_failures
 from speech.engines.local.segments import (
     came_out_badly,
     doubtful_words,
@@ -30,14 +31,6 @@ from speech.windows.cuts import cut_windows
 
 BEAM_SIZE = 5
 MAX_SKIPS = 3
-SHORT_SAMPLES = 20 * SAMPLE_RATE
-"""What is shorter is decoded on a short context if it is English. Other languages came out worse
-(docs/decisions/0023-early-windows.md).
-"""
-LANGUAGE_SAMPLES = 3 * SAMPLE_RATE
-CERTAIN_LANGUAGE = 0.8
-"""On a short context, the language of less sound, or one of a lower probability, may be wrong."""
-
 HALF_MINUTE_S = (20, 29)
 """The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
 MOST_AT_ONCE = 4
@@ -62,8 +55,10 @@ class LocalEngine:
         on_wait: Callable[[], None] | None = None,
     ) -> Transcription:
         segments: list[SpeechSegment] = []
+        language = ""
 
         def take(segment: SpeechSegment) -> None:
+            segment = replace(segment, language="" if options.translate_to else language)
             segments.append(segment)
             if on_segment is not None:
                 on_segment(segment)
@@ -82,15 +77,34 @@ class LocalEngine:
             quietest=detector.quietest,
         )
         spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]
-        if len(spoken) == 1:
-            language, confidence = self._transcribe_span(
-                samples, spoken[0], speech, options, take, briefly=True
-            )
+        found = self._languages(samples, spoken, speech, options)
+        language = found.language
+        options = replace(options, language=language)
+        if found.pieces:
+            for span, language in found.pieces:
+                self._transcribe_span(samples, span, speech, replace(options, language=language), take)
+        elif len(spoken) == 1:
+            self._transcribe_span(samples, spoken[0], speech, options, take, briefly=found.certain)
         else:
-            language, confidence = self._transcribe_at_once(samples, spoken, speech, options, take)
+            self._transcribe_at_once(samples, spoken, speech, options, take)
         if not segments:
             return Transcription()
-        return Transcription(tuple(segments), language, confidence)
+        return Transcription(
+            tuple(segments),
+            found.language,
+            found.confidence,
+            language_probabilities=found.probabilities,
+        )
+
+    def _languages(
+        self, samples: Samples, spoken: Sequence[Span], speech: Sequence[Span], options: TranscribeOptions
+    ) -> Found:
+        if not self.capabilities.detects_language:
+            return Found(language="en")
+        if language := options.language or options.prior.only:
+            return Found(language=language)
+        briefly = self.capabilities.short_windows
+        return find_languages(self._model, samples, spoken, speech, options.prior, briefly=briefly)
 
     def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
         """Transcribe one utterance of up to half a minute, on a short context: for a third of the time.
@@ -116,7 +130,13 @@ class LocalEngine:
             self._transcribe_span(samples, span, speech, options, segments.append)
         if not segments:
             return Transcription()
-        return Transcription(tuple(segments), info.language, float(info.language_probability))
+        language = "" if options.translate_to else info.language
+        return Transcription(
+            tuple(replace(segment, language=language) for segment in segments),
+            info.language,
+            float(info.language_probability),
+            language_probabilities=likeliest(dict(info.all_language_probs or ())),
+        )
 
     def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
         """Return text and language of an utterance that goes on, as fast as can be.
@@ -137,8 +157,8 @@ class LocalEngine:
         speech: Sequence[Span],
         options: TranscribeOptions,
         take: Callable[[SpeechSegment], None],
-    ) -> tuple[str, float]:
-        """Decode all half minutes of a window at once, and return their language.
+    ) -> None:
+        """Decode all half minutes of a window at once.
 
         This is a fifth faster than one by one. A half minute with a bad result is decoded again with more
         care.
@@ -146,11 +166,7 @@ class LocalEngine:
         parts = [spoken_parts(speech, span) for span in half_minutes]
         sounds = [joined_samples(samples, some) for some in parts]
         ends = list(accumulate(len(sound) / SAMPLE_RATE for sound in sounds))
-        found = None
-        if not options.language and self._model.model.is_multilingual:
-            found = self._language_of(sounds[0])
-            options = replace(options, language=found[0])
-        heard, info = self._start(
+        heard, _ = self._start(
             BatchedInferencePipeline(self._model).transcribe,
             np.concatenate(sounds),
             options,
@@ -160,23 +176,14 @@ class LocalEngine:
             batch_size=MOST_AT_ONCE,
         )
         restored = restored_segments(heard, [part for some in parts for part in some])
-        options = replace(options, language=info.language)
         for span, segment, some, sound in zip(half_minutes, restored, parts, sounds, strict=True):
             if came_out_badly(segment, span, speech):
                 self._transcribe_span(samples, span, speech, options, take)
             elif self._checked_hints([segment], sound, some, options)[:1] != [segment]:
                 self._transcribe_span(samples, span, speech, replace(options, prompt=""), take)
             else:
-                for part in split_at_sentences(segment, info.language):
+                for part in split_at_sentences(segment, options.language):
                     take_segments([part], span, speech, take, until_skipped=False)
-        return found or (info.language, float(info.language_probability))
-
-    def _language_of(self, sound: Samples) -> tuple[str, float]:
-        try:
-            found = self._model.detect_language(features=self._model.feature_extractor(sound))
-        except (RuntimeError, ValueError, MemoryError) as e:
-            raise engine_failed(e) from e
-        return found[0], float(found[1])
 
     def _transcribe_span(
         self,
@@ -187,29 +194,22 @@ class LocalEngine:
         take: Callable[[SpeechSegment], None],
         *,
         briefly: bool = False,
-    ) -> tuple[str, float]:
-        """Decode up to half a minute, and again what Whisper skips. Return the language.
+    ) -> None:
+        """Decode up to half a minute, and again what Whisper skips.
 
         With `briefly`, the first attempt is on a short context where that is as good.
         """
-        found = ("", 0.0)
         rest: Span | None = span
         attempts = 0
         while rest is not None and (parts := spoken_parts(speech, rest)):
             sound = joined_samples(samples, parts)
             if speech_ms_in(speech, rest) < LEAST_SPEECH_MS:
                 options = replace(options, prompt="")
-            brief = self._hear_english(sound, options) if briefly and attempts == 0 else None
-            heard: Iterable[Any]
-            if brief is not None:
-                heard, language, confidence = brief
-            else:
-                heard, info = self._start(self._model.transcribe, sound, options)
-                language, confidence = info.language, float(info.language_probability)
-            if attempts == 0:
-                found = (language, confidence)
-            # What is decoded again is in the language of what was decoded before it.
-            options = replace(options, language=language)
+            heard: Iterable[Any] | None = None
+            if briefly and attempts == 0:
+                heard = self._hear_english(sound, options)
+            if heard is None:
+                heard, _ = self._start(self._model.transcribe, sound, options)
             # The last attempt is accepted as it is. The word times of a translation do not show what it
             # skips.
             watch = attempts < MAX_SKIPS and not options.translate_to
@@ -218,28 +218,14 @@ class LocalEngine:
                 restored = self._checked_hints(list(restored), sound, parts, options)
             rest = take_segments(restored, rest, speech, take, until_skipped=watch)
             attempts += 1
-        return found
 
-    def _hear_english(
-        self, sound: Samples, options: TranscribeOptions
-    ) -> tuple[Iterable[Any], str, float] | None:
-        """Decode a short sound on a short context, if it is English and comes out well.
-
-        Return segments, language and its probability.
-        """
+    def _hear_english(self, sound: Samples, options: TranscribeOptions) -> Iterable[Any] | None:
+        """Decode a short sound on a short context, if it is English and comes out well."""
         able = self.capabilities.short_windows and len(sound) < SHORT_SAMPLES
-        if not able or options.temperature or options.translate_to:
+        if not able or options.temperature or options.translate_to or options.language != "en":
             return None
-        language, confidence = options.language, 1.0
-        if not self.capabilities.detects_language:
-            language = "en"
-        elif not language and len(sound) >= LANGUAGE_SAMPLES:
-            with short_context(self._model):
-                language, confidence = self._language_of(sound)
-        if language != "en" or confidence < CERTAIN_LANGUAGE:
-            return None
-        heard, _ = self._hear_briefly(sound, replace(options, language=language))
-        return None if heard is None else (heard, language, confidence)
+        heard, _ = self._hear_briefly(sound, options)
+        return heard
 
     def _hear_briefly(
         self, sound: Samples, options: TranscribeOptions, **more: Any
@@ -281,7 +267,8 @@ class LocalEngine:
         options: TranscribeOptions,
         **more: Any,
     ) -> tuple[Any, Any]:
-        try:
+        self._model.prior = options.prior
+        with typed_failure():
             return transcribe(
                 samples,
                 language=options.language or None,
@@ -293,5 +280,3 @@ class LocalEngine:
                 **({} if options.temperature is None else {"temperature": options.temperature}),
                 **{"beam_size": BEAM_SIZE, "word_timestamps": True, **more},
             )
-        except (RuntimeError, ValueError, MemoryError) as e:
-            raise engine_failed(e) from e

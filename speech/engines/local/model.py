@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from faster_whisper import WhisperModel
 
 from speech.engines.base import EngineSettings
 from speech.errors import AGAIN, EngineFailed, ModelUnavailable
+from speech.languages.prior import LanguagePrior
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +24,14 @@ SILENCE_FRAMES = 250
 """2.5 s. With less silence behind an utterance, Whisper says more of it a second time."""
 
 
+KEPT_ENCODINGS = 4
+"""A window has no more half minutes, and an encoding takes a few megabytes."""
+
+
 class Model(WhisperModel):  # type: ignore[misc]
-    """Encodes the first half minute once, both to detect its language and to transcribe it.
+    """Encodes a half minute once, both to detect its language and to transcribe it.
+
+    A language that faster-whisper detects by itself is the likeliest with `prior`.
 
     With `short_context` it encodes the sound and SILENCE_FRAMES of silence, not half a minute, which is 4 to
     17 times faster. Whisper then needs its time stamps: without them it does not know where to stop, and says
@@ -29,28 +39,41 @@ class Model(WhisperModel):  # type: ignore[misc]
     """
 
     short_context = False
-    _last: tuple[Any, Any] | None = None
+    prior = LanguagePrior()
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._encoded: deque[tuple[Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
 
     def detect_language(self, audio: Any = None, features: Any = None, **options: Any) -> Any:
         # Transcribing leaves out the last frame. This leaves it out, too, so that short windows are encoded
         # only once.
-        return super().detect_language(audio, features[..., :-1], **options)
+        *_, heard = super().detect_language(audio, features[..., :-1], **options)
+        best = next(iter(self.prior.weigh(dict(heard)).items()))
+        return *best, heard
 
     def encode(self, features: Any) -> Any:
         """Encode `features` of shape (bands, frames), or several of them."""
         if self.short_context:
             features = _without_padding(features)
-        if self._last is None or not np.array_equal(
-            self._last[0], features.reshape(-1, *features.shape[-2:])[0]
-        ):
-            encoded = super().encode(features)
-            if features.ndim == 2:
-                self._last = (features, encoded)
-            return encoded
         if features.ndim == 2:
-            return self._last[1]
-        rest = super().encode(features[1:])
-        return StorageView.from_array(np.concatenate([np.asarray(self._last[1]), np.asarray(rest)]))
+            encoded = self._kept(features)
+            if encoded is None:
+                encoded = super().encode(features)
+                self._encoded.append((features, encoded))
+            return encoded
+        kept = [self._kept(one) for one in features]
+        missing = [number for number, one in enumerate(kept) if one is None]
+        if len(missing) == len(kept):
+            return super().encode(features)
+        fresh = iter(np.asarray(super().encode(features[missing]))) if missing else iter(())
+        return StorageView.from_array(
+            np.stack([next(fresh) if one is None else np.asarray(one)[0] for one in kept])
+        )
+
+    def _kept(self, features: Any) -> Any:
+        """Return the encoding of `features`, or None if it was not kept."""
+        return next((encoded for known, encoded in self._encoded if np.array_equal(known, features)), None)
 
 
 def _without_padding(features: Any) -> Any:
@@ -90,12 +113,19 @@ def load_model(settings: EngineSettings) -> Model:
     ) from problem
 
 
-def typed_failures(heard: Any) -> Any:
-    """Yield the same segments. An error while they are made becomes a SpeechError."""
+@contextmanager
+def typed_failure() -> Iterator[None]:
+    """Raise what goes wrong inside of faster-whisper as a SpeechError."""
     try:
-        yield from heard
+        yield
     except (RuntimeError, ValueError, MemoryError) as e:
         raise engine_failed(e) from e
+
+
+def typed_failures(heard: Any) -> Any:
+    """Yield the same segments. An error while they are made becomes a SpeechError."""
+    with typed_failure():
+        yield from heard
 
 
 def engine_failed(error: Exception) -> EngineFailed:

@@ -238,6 +238,9 @@ def _request(model: str, facts: ModelFacts, options: TranscribeOptions) -> tuple
         # The endpoint for translations takes no language.
         fields["response_format"] = "json" if form == "text" else "verbose_json"
         return "/audio/translations", fields
+    allowed = options.prior.allowed
+    if facts.language_list and not options.language and allowed:
+        fields |= {"languages": sorted(map(iso_code, allowed))}
     if options.language:
         language = options.language if facts.whisper else iso_code(options.language)
         fields |= {"languages": [language]} if facts.language_list else {"language": language}

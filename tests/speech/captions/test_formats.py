@@ -267,7 +267,8 @@ def test_json_has_the_fields_of_the_api_and_takes_the_numbers_of_engines():
         "speakers": [{"label": "S1", "name": "Ann"}],
         "segments": [
             {
-                "id": "s", "start_ms": 0, "end_ms": 500, "text": "Hi.", "speaker": "S1", "confidence": 0.5,
+                "id": "s", "start_ms": 0, "end_ms": 500, "text": "Hi.", "speaker": "S1", "language": "",
+                "confidence": 0.5,
                 "words": [{"start_ms": 0, "end_ms": 500, "word": "Hi.", "confidence": 0.1235}],
             }
         ],

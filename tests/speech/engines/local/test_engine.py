@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.local.engine import LocalEngine
 from speech.engines.models import model_path
 from speech.errors import EngineFailed, ModelUnavailable, SpeechError
+from speech.languages.prior import LanguagePrior
 from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Transcription, Word, samples_to_ms
 from speech.voice.activity import SpeechDetector
@@ -87,6 +88,8 @@ def encoded(base: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list
         return encode(self, features)
 
     monkeypatch.setattr(WhisperModel, "encode", counted)
+    # Else it remembers what it has encoded for another test.
+    base._model._encoded.clear()
     yield calls
 
 
@@ -253,11 +256,7 @@ def test_short_english_is_encoded_once_on_a_short_context(base, jfk, encoded):
     "options",
     [{"language": "de"}, {"language": "en", "translate_to": "en"}, {"language": "en", "temperature": 0.2}],
 )
-def test_other_languages_translations_and_temperatures_get_half_a_minute(
-    base, jfk, encoded, options, monkeypatch
-):
-    # Else it remembers what it has just encoded.
-    monkeypatch.setattr(base._model, "_last", None)
+def test_other_languages_translations_and_temperatures_get_half_a_minute(base, jfk, encoded, options):
     base.transcribe(jfk, TranscribeOptions(**options))
     assert set(encoded) == {3_000}
 
@@ -300,6 +299,60 @@ def test_every_language_of_the_recordings_is_found(base, recordings):
             samples = decode_audio(str(recordings / entry["file"]))
             heard = base.transcribe(samples, TranscribeOptions())
             assert heard.language == entry["language"], entry["file"]
+
+
+def in_turn(*sounds: Samples) -> Samples:
+    """One after the other, with pauses."""
+    return np.concatenate([part for sound in sounds for part in (sound, silence(0.7))])
+
+
+@pytest.fixture(scope="session")
+def chinese(recordings: Path) -> Samples:
+    return decode_audio(str(recordings / "zh_weather_3s.wav"))
+
+
+def languages_of(heard: Transcription) -> list[str]:
+    return [language for language, _ in groupby(segment.language for segment in heard.segments)]
+
+
+def test_sentences_of_two_languages_in_turn_are_heard_each_in_its_own(base, jfk, chinese):
+    heard = base.transcribe(in_turn(jfk, chinese, jfk, chinese), TranscribeOptions())
+    assert languages_of(heard) == ["en", "zh", "en", "zh"]
+    assert text(heard).count("今天天") == 2
+    assert spoken_words(text(heard)).count("fellow") == 2
+    assert heard.language == "en"
+    assert heard.language_probabilities == {}
+
+
+def test_a_window_that_changes_its_language_once_is_right_in_both(base, german_minute, jfk):
+    half = german_minute[: 20 * SAMPLE_RATE]
+    heard = base.transcribe(in_turn(half, jfk), TranscribeOptions())
+    assert languages_of(heard) == ["de", "en"]
+    assert spoken_words(text(heard))[-10:] == spoken_words(JFK)[-10:]
+
+
+def test_a_language_that_is_not_allowed_is_not_heard(base, jfk, chinese):
+    options = TranscribeOptions(prior=LanguagePrior(allowed=frozenset({"en", "de"})))
+    heard = base.transcribe(in_turn(jfk, chinese), options)
+    assert {segment.language for segment in heard.segments} <= {"en", "de"}
+    assert heard.language == "en"
+    only = TranscribeOptions(prior=LanguagePrior(allowed=frozenset({"en"})))
+    assert base.transcribe(jfk, only).language == "en"
+
+
+def test_one_word_leans_on_what_is_known_beforehand(base, recordings):
+    word = decode_audio(str(recordings / "en_browser_chrome_test_3s.webm"))
+    alone = base.transcribe(word, TranscribeOptions())
+    known = base.transcribe(word, TranscribeOptions(prior=LanguagePrior(odds={"en": 6.0})))
+    assert known.language == "en"
+    assert known.language_confidence > alone.language_confidence
+    # What was heard is the same.
+    assert known.language_probabilities == alone.language_probabilities
+    finals = [
+        base.transcribe_utterance(word, TranscribeOptions(prior=LanguagePrior(allowed=frozenset({one}))))
+        for one in ("en", "de")
+    ]
+    assert [final.language for final in finals] == ["en", "de"]
 
 
 # Failures

@@ -44,6 +44,8 @@ def jfk(recordings: Path) -> Samples:
 @pytest.fixture
 def encoded(tiny: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many frames the encoder was given, each time."""
+    # Else it remembers what it has encoded for another test.
+    tiny._model._encoded.clear()
     frames: list[int] = []
     encode = tiny._model.model.encode
 
