@@ -17,6 +17,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from django.core.exceptions import ImproperlyConfigured
 from redis.connection import parse_url
 
+from speech.text.language_tags import language_code
+
 Choice = TypeVar("Choice", bound=str)
 
 LARGEST = 10**9
@@ -220,6 +222,14 @@ def words(name: str, default: str) -> list[str]:
     if bad := next((value for value in values if not _is_ascii_word(value) or len(value) > 200), None):
         raise ImproperlyConfigured(f"{name} must hold names without spaces, not {bad[:100]!r}")
     return values
+
+
+def languages(name: str) -> list[str]:
+    """Read a list of languages, each as people write it, into codes that speech models know."""
+    values = items(name)
+    if unknown := next((value for value in values if not language_code(value)), None):
+        raise ImproperlyConfigured(f"{name} must hold languages such as en or German, not {unknown[:100]!r}")
+    return list(dict.fromkeys(map(language_code, values)))
 
 
 def items(name: str, default: str = "") -> list[str]:

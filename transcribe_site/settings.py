@@ -258,6 +258,8 @@ FALLBACK_ENGINE = env.one_of("FALLBACK_ENGINE", "", ("", *ENGINES, *PROVIDERS))
 LOCAL_MODEL = env.model("LOCAL_MODEL", "base")
 # Users may choose these models of the local engine, beside LOCAL_MODEL.
 LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.models("LOCAL_MODELS", "base,tiny.en")]))
+# Where the language of a recording is found out, it is one of these. Empty: any.
+LANGUAGES_ALLOWED = env.languages("LANGUAGES_ALLOWED")
 FALLBACK_MODELS = {"": [], "local": LOCAL_MODELS, "fake": ["fake"]} | {
     name: list(provider.models) for name, provider in PROVIDERS.items()
 }

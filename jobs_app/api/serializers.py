@@ -63,6 +63,11 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
         allow_null=True,
         help_text="0 to 1: how sure the engine is of the language.",
     )
+    language_is_guess = serializers.BooleanField(
+        source="transcript.language_is_guess",
+        read_only=True,
+        help_text="Whether what was heard alone does not make the language probable, as of a word or two.",
+    )
     total_segments = serializers.IntegerField(
         source="transcript.total_segments", read_only=True, help_text="Of the transcript."
     )
@@ -121,6 +126,7 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
             "language",
             "detected_language",
             "language_confidence",
+            "language_is_guess",
             "priority",
             "attempt",
             "duration_ms",

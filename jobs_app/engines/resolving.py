@@ -14,6 +14,7 @@ from jobs_app.models.options import JobOptions, all_options
 from speech.engines import check_options
 from speech.engines.base import TranscribeOptions
 from speech.errors import NotSupported
+from speech.languages.prior import LanguagePrior, read_odds
 from speech.sound.tracks.wish import TrackWish
 from speech.text.language_tags import Script, language_code, read_language
 
@@ -46,7 +47,19 @@ def resolve_options(**given: Any) -> JobOptions:
 
 def transcribe_options(wanted: JobOptions) -> TranscribeOptions:
     """Return what the engine is asked of each window: those options that the engine knows, too."""
-    return TranscribeOptions(**{each.name: getattr(wanted, each.name) for each in fields(TranscribeOptions)})
+    same = {each.name for each in fields(TranscribeOptions)} - {"prior"}
+    return TranscribeOptions(**{name: getattr(wanted, name) for name in same}, prior=language_prior(wanted))
+
+
+def language_prior(wanted: JobOptions) -> LanguagePrior:
+    """Return what is known of the language of a job before it is heard.
+
+    If the site allows none of the languages that its person allows, those of the site count.
+    """
+    site = frozenset(settings.LANGUAGES_ALLOWED)
+    own = frozenset(filter(None, wanted.languages.split(",")))
+    allowed = (own & site or site) if own and site else own or site
+    return LanguagePrior(allowed=allowed, odds=read_odds(wanted.likely_languages))
 
 
 def script_of(wanted: JobOptions) -> Script:

@@ -24,6 +24,7 @@ from jobs_app.models import ChunkTranscription, JobStep, LiveText, Segment, Tran
 from jobs_app.models.live import StoredFinal, StoredInterim
 from jobs_app.models.stored_words import encode_words
 from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
+from speech.languages.vote import Vote, shares
 from speech.text.spacing import join_texts
 from speech.types import SpeechSegment
 
@@ -92,6 +93,7 @@ def _stored(raw: SpeechSegment, segment: SpeechSegment, number: int, final: Fina
         "corrected_words": columns["corrected_words"],
         "language": final.language,
         "language_confidence": final.language_confidence,
+        "language_probabilities": dict(final.language_probabilities),
     }
 
 
@@ -173,6 +175,7 @@ def write_batch(job: TranscriptionJob, cut_ms: int = 0) -> int:
     languages = Counter(final["language"] for final in finals)
     language = languages.most_common(1)[0][0] if finals else ""
     certain = [f["language_confidence"] or 0.0 for f in finals if f["language"] == language]
+    votes = [Vote(f["end_ms"] - f["start_ms"], f.get("language_probabilities", {})) for f in finals]
     window = _add_window(
         job,
         cut_ms,
@@ -187,6 +190,7 @@ def write_batch(job: TranscriptionJob, cut_ms: int = 0) -> int:
         word_counts=vocabulary_of(job.owner_id).count(text) if finals else {},
         detected_language=language,
         language_confidence=sum(certain) / len(certain) if certain else None,
+        language_probabilities=shares(votes),
     )
     segments = live.segments()
     for segment in segments:

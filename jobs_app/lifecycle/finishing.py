@@ -17,6 +17,7 @@ from jobs_app.leases.held import release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import note_left
 from jobs_app.lifecycle.ending import end_job
+from jobs_app.lifecycle.languages import hear_outvoted_again
 from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.models import (
@@ -57,6 +58,7 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
         word_counts=vocabulary.count(text),
         detected_language=result.language,
         language_confidence=result.language_confidence,
+        language_probabilities=dict(result.language_probabilities),
         timing=result.timing if result.segments else "",
         outage_since=None,
         error_code="",
@@ -65,6 +67,7 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
         return False
     usage.add(window, result.requests, audio_ms=result.audio_ms)
     _store_segments(job, window, zip(result.segments, corrected, strict=True))
+    hear_outvoted_again(job)
     if job.planned and 2 * ((job.duration_ms or 0) - window.end_ms) <= window.left_ms:
         note_left(job)
     close_if_complete(job, owner_id=window.owner_id)
@@ -90,6 +93,7 @@ def _store_segments(
             end_ms=raw.end_ms,
             confidence=raw.confidence,
             speaker=raw.speaker,
+            language=raw.language,
             raw_text=raw.text,
             raw_words=encode_words(raw.words, raw.text),
             **correction_columns(raw, segment),

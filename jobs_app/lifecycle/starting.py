@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Now
 
+from jobs_app.engines.offered import capabilities_of
 from jobs_app.engines.resolving import track_wish
 from jobs_app.leases import queue
 from jobs_app.leases.held import held
@@ -35,6 +36,7 @@ from jobs_app.models import (
 from jobs_app.models.options import JobOptions
 from jobs_app.recordings import Recording
 from rest.refusals import Refusal
+from speech.languages.prior import likely_odds, read_odds, written_odds
 
 if TYPE_CHECKING:
     from people_app.models import User
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
 
 STAGES = {StepKind.PREPARE: JobStage.PREPARING, StepKind.LIVE: JobStage.TRANSCRIBING}
 """The stage of a job that one of these steps begins."""
+RECENT_JOBS = 10
+"""So many recordings of a person tell which language the next one is likely to be in."""
 
 
 class AlreadyTranscribing(Refusal):
@@ -72,6 +76,7 @@ def start_job(
         AlreadyTranscribing: the session has an active job. The constraint one_active_job_per_session decides
             this, not an earlier query.
     """
+    options = with_recent_languages(options, session.owner_id)
     cancel_refinement(session)
     recording = session.finished_at is None
     sound = sound_of(session, track_wish(options), duration_ms)
@@ -95,6 +100,20 @@ def start_job(
         add_step(job, StepKind.PREPARE, owner_id=session.owner_id)
         queue.wake_on_commit()
     return job
+
+
+def with_recent_languages(options: JobOptions, owner_id: int) -> JobOptions:
+    """Return the options of a new job with what its owner's last recordings tell of its language."""
+    if options.language or not capabilities_of(options.engine, options.model).detects_language:
+        return options
+    jobs = TranscriptionJob.objects.runs().filter(owner=owner_id, status=JobStatus.COMPLETED)
+    known = jobs.filter(transcript__language_is_guess=False).order_by("-created_at", "-pk")
+    spoken = [
+        chosen or found
+        for chosen, found in known.values_list("language", "transcript__detected_language")[:RECENT_JOBS]
+    ]
+    odds = likely_odds(known=read_odds(options.likely_languages), recent=filter(None, spoken))
+    return replace(options, likely_languages=written_odds(odds))
 
 
 def to_be_refined(job: TranscriptionJob) -> bool:

@@ -7,9 +7,11 @@ from collections import Counter, defaultdict
 from django.db.models import Avg, Count, F, Max, Min, Sum
 from django.db.models.functions import Coalesce
 
+from jobs_app.engines.resolving import language_prior
 from jobs_app.models import TranscriptionJob
 from jobs_app.models.transcripts import SegmentKind, Transcript, TranscriptText, stored_correction
 from jobs_app.vocabulary.vocabulary import vocabulary_of
+from speech.languages.vote import Vote, is_guess
 from speech.text.spacing import join_texts
 from speech.text.words import count_total_words
 
@@ -20,6 +22,7 @@ def summarise(job: TranscriptionJob, *, owner_id: int) -> None:
     """Store the combined results of the windows of `job`, which are all done."""
     spoken: Counter[str] = Counter()
     certain: defaultdict[str, float] = defaultdict(float)
+    votes: list[Vote] = []
     raw_texts, texts, timings = [], [], set()
     for window in job.windows.order_by("start_ms").iterator():
         raw_texts.append(window.raw_text)
@@ -28,12 +31,15 @@ def summarise(job: TranscriptionJob, *, owner_id: int) -> None:
         if window.detected_language:
             spoken[window.detected_language] += window.speech_ms
             certain[window.detected_language] += (window.language_confidence or 0) * window.speech_ms
+        if window.language_probabilities:
+            votes.append(Vote(window.speech_ms, window.language_probabilities))
     found: dict[str, object] = {}
     if spoken:
         # This is the language of most of the speech. The confidence is the engine's, weighted by speech.
         language, speech_ms = spoken.most_common(1)[0]
         found["detected_language"] = language
         found["language_confidence"] = certain[language] / speech_ms if speech_ms else None
+        found["language_is_guess"] = is_guess(language, votes, language_prior(job.short_options))
     raw_text, text = join_texts(raw_texts), join_texts(texts)
     Transcript.objects.filter(job=job).update(
         timing=next((timing for timing in COARSEST_FIRST if timing in timings), ""),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from django.db import models
 from django.db.models.functions import Now
@@ -42,6 +42,8 @@ class StoredFinal(TypedDict):
     corrected_words: str | None
     language: str
     language_confidence: float | None
+    language_probabilities: NotRequired[dict[str, float]]
+    """It is not in rows of before."""
 
 
 class LiveText(models.Model):
@@ -88,6 +90,7 @@ class LiveText(models.Model):
                 number=final["number"],
                 start_ms=final["start_ms"],
                 end_ms=final["end_ms"],
+                language=final["language"],
                 confidence=final["confidence"],
                 raw_text=final["raw_text"],
                 corrected_text=final["corrected_text"],

@@ -7,6 +7,7 @@ request and the admin are all made from these rows, so a new option is one more 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum, auto
@@ -45,9 +46,11 @@ class Door(Enum):
     RECORDER_PAGE = auto()
     COMMAND = auto()
     """`manage.py transcribe`."""
+    ACCOUNT_PAGE = auto()
+    """The page of an account, for what holds for all new recordings."""
 
 
-EVERYWHERE = frozenset(Door)
+EVERYWHERE = frozenset(Door) - {Door.ACCOUNT_PAGE}
 PAGES = frozenset({Door.UPLOAD_PAGE, Door.RECORDER_PAGE})
 
 
@@ -120,6 +123,19 @@ def _language(wish: str) -> str:
     return read_language(wish).code
 
 
+def _languages(wishes: str) -> str:
+    """Return codes with commas between them, in the order of the alphabet."""
+    found = {_known_language(wish) for wish in re.split(r"[,;]", wishes) if wish.strip()}
+    return ",".join(sorted(found - {""}))
+
+
+def _known_language(wish: str) -> str:
+    try:
+        return read_language(wish).code
+    except UnknownLanguage as error:
+        raise NotSupported(str(error), option="languages") from error
+
+
 def _translation(wish: str) -> str:
     try:
         return read_language(wish).code
@@ -161,6 +177,25 @@ class JobOptions:
         "",
         label="Language as it was written",
         help="The language as it was written: en-US, zh-Hant, English. It may name a script as well.",
+        doors=frozenset(),
+    )
+    languages: str = option(
+        "",
+        label="Languages that may be spoken",
+        help="Where `language` is to be found out, only among these, such as `de,en`; empty: any that the "
+        "site allows.",
+        page_help="With commas, such as German, English. Only among these is the language found out. Empty: "
+        "among all.",
+        placeholder="German, English",
+        doors=frozenset({Door.API, Door.OPENAI, Door.COMMAND, Door.ACCOUNT_PAGE}),
+        max_length=400,
+        read=_languages,
+    )
+    likely_languages: str = option(
+        "",
+        label="Likely languages",
+        help="How many times as likely as others some languages are, as was known before the recording was "
+        "heard: from the account, the browser, and the last recordings.",
         doors=frozenset(),
     )
     engine: str = option(

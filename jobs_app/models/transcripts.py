@@ -35,6 +35,9 @@ class Transcript(models.Model):
     )
     detected_language = models.CharField(max_length=10, blank=True)
     language_confidence = models.FloatField(null=True, blank=True)
+    language_is_guess = models.BooleanField(
+        default=False, db_default=False, help_text="What was heard does not make the language probable."
+    )
     timing = models.CharField(
         max_length=8, blank=True, help_text="The coarsest times of its text: words, segments or window."
     )
@@ -119,6 +122,13 @@ class Segment(models.Model):
         null=True, blank=True, help_text="Whether a paragraph begins here; empty: by pauses and length."
     )
     speaker = models.CharField(max_length=40, blank=True)
+    language = models.CharField(
+        max_length=10,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="ISO 639-1, of what is spoken; empty where that is not known.",
+    )
     confidence = models.FloatField(null=True, blank=True)
     raw_text = models.TextField(blank=True, help_text="What the engine said.")
     corrected_text = models.TextField(  # noqa: DJ001  empty is a text, too

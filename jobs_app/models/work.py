@@ -173,6 +173,17 @@ class ChunkTranscription(LeasedWork):
     word_counts = models.JSONField(default=dict, blank=True)
     detected_language = models.CharField(max_length=10, blank=True)
     language_confidence = models.FloatField(null=True, blank=True)
+    language_probabilities = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text="Of the likeliest languages, as they were heard; empty where that is not known.",
+    )
+    language_revised = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="It was heard again, because other windows have shown another language.",
+    )
 
     class Meta(LeasedWork.Meta):
         ordering = ["job", "number"]

@@ -23,6 +23,7 @@ from jobs_app.leases import claims
 from jobs_app.lifecycle.failing import settle_failure
 from jobs_app.lifecycle.finishing import finish_job, finish_window
 from jobs_app.lifecycle.joining import finish_joining
+from jobs_app.lifecycle.languages import prior_beside
 from jobs_app.lifecycle.live import is_live
 from jobs_app.lifecycle.planning import finish_preparation, publish_windows
 from jobs_app.lifecycle.sound_tracks import pieces_of, wish_of
@@ -155,6 +156,9 @@ def _prepare(step: JobStep, run: Run) -> None:
 def _transcribe(window: ChunkTranscription, run: Run) -> Transcription:
     engine = engine_for(window.engine, window.model)
     options = window.job.options
+    asked = transcribe_options(options)
+    if not options.language:
+        asked = replace(asked, prior=_persist(run, lambda: prior_beside(window)))
     sound = _timeline(window, run)
     samples = sound.read(window.start_ms, window.end_ms, on_progress=lambda: run.advance(0))
     remote = window.engine in settings.PROVIDERS
@@ -173,7 +177,18 @@ def _transcribe(window: ChunkTranscription, run: Run) -> Transcription:
         # The answer may take minutes, and other threads and processes need the connection.
         connection.close()
     try:
-        heard = engine.transcribe(samples, transcribe_options(options), on_segment=hear, on_wait=wait)
+        heard = engine.transcribe(samples, asked, on_segment=hear, on_wait=wait)
+        if heard.language and asked.prior.allowed and heard.language not in asked.prior.allowed:
+            # A provider chooses among all languages.
+            allowed = next(iter(asked.prior.weigh({})))
+            again = engine.transcribe(
+                samples, replace(asked, language=allowed), on_segment=hear, on_wait=wait
+            )
+            heard = replace(
+                again,
+                requests=heard.requests + again.requests,
+                audio_ms=heard.audio_ms + again.audio_ms,
+            )
     except LeaseLost:
         if sent:
             providers.note_requests(window.engine, 1)

@@ -4,6 +4,7 @@ import tempfile
 import time
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from jobs_app.models.options import Door, JobOptions, Option, offered_at
 from speech.captions.formats import FORMATS
 from speech.engines.base import Engine, TranscribeOptions
 from speech.errors import SpeechError
+from speech.languages.vote import Vote, vote_odds
 from speech.samples import Samples
 from speech.sound.working_copy import read_samples, write_working_copy
 from speech.text.scripts import in_script
@@ -104,6 +106,7 @@ def transcribe(
         bar.set_description("Transcribing")
         engine = engine_for(options.engine, options.model)
         segments: list[SpeechSegment] = []
+        asked, votes = transcribe_options(options), list[Vote]()
         for window in windows:
             if window.speech_ms:
                 samples = read_samples(copy, window.start_ms, window.end_ms)
@@ -111,7 +114,10 @@ def transcribe(
                 def show(segment: SpeechSegment, start_ms: int = window.start_ms) -> None:
                     bar.update(max(0, start_ms + segment.end_ms - bar.n))
 
-                heard = _hear(engine, samples, transcribe_options(options), show)
+                prior = asked.prior.times(vote_odds(votes))
+                heard = _hear(engine, samples, replace(asked, prior=prior), show)
+                if heard.language_probabilities:
+                    votes.append(Vote(window.speech_ms, heard.language_probabilities))
                 heard = in_script(heard, script_of(options))
                 segments += [segment.shifted(window.start_ms) for segment in heard.segments]
             bar.update(window.end_ms - bar.n)
