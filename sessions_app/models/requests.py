@@ -60,6 +60,9 @@ class ResumableUpload(models.Model):
         "jobs_app.TranscriptionJob", on_delete=models.SET_NULL, related_name="+", null=True, blank=True
     )
 
+    accept_language = ""
+    """What the browser says that sends the last part. It is not stored."""
+
     objects = ResumableUploadQuerySet.as_manager()
 
     class Meta:

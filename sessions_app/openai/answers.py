@@ -136,14 +136,17 @@ def _verbose(job: TranscriptionJob, reading: Reading, granularities: tuple[str, 
     for number, segment in enumerate(reading.segments()):
         if "segment" in granularities:
             window_ms = windows_ms[bisect(windows_ms, segment.start_ms) - 1]
-            shown = _segment(number, segment, window_ms, options.temperature or 0.0)
+            language = segment.language or reading.language
+            shown = _segment(number, segment, language, window_ms, options.temperature or 0.0)
             body["segments"].append(shown)
         if "word" in granularities:
             body["words"] += map(_word, segment.words)
     return {**body, "usage": _usage(reading)}
 
 
-def _segment(number: int, segment: SpeechSegment, window_ms: int, temperature: float) -> dict[str, object]:
+def _segment(
+    number: int, segment: SpeechSegment, language: str, window_ms: int, temperature: float
+) -> dict[str, object]:
     return {
         "id": number,
         # This is the start of the window in hundredths of a second, as Whisper counts it.
@@ -151,6 +154,7 @@ def _segment(number: int, segment: SpeechSegment, window_ms: int, temperature: f
         "start": _seconds(segment.start_ms),
         "end": _seconds(segment.end_ms),
         "text": segment.text,
+        "language": language_name(language).lower(),
         "tokens": [],
         "temperature": temperature,
         "avg_logprob": _log(segment.confidence),

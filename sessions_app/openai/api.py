@@ -40,6 +40,7 @@ from sessions_app.openai.serializers import (
     VerboseOutput,
 )
 from sessions_app.openai.wait import job_response
+from sessions_app.options.known import known_languages
 from sessions_app.recordings.api import UploadView
 
 
@@ -69,10 +70,18 @@ class AudioView(OpenAIView):
         """Store the file and start its job."""
         given = wanted.validated_data
         engine, model = find_model(given["model"])
+        user, options = person(request), wanted.options()
+        # No other preference counts here. Which languages somebody speaks is a fact of them.
+        options["languages"] = options["languages"] or user.job_defaults.get("languages", "")
         return store_upload(
-            person(request),
+            user,
             given["file"],
-            resolve_options(engine=engine, model=model, **wanted.options()),
+            resolve_options(
+                engine=engine,
+                model=model,
+                **known_languages(user, request.headers.get("Accept-Language", "")),
+                **options,
+            ),
             source=SessionSource.API,
             interactive_max_s=settings.V1_INTERACTIVE_MAX_S,
         )

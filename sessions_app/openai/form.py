@@ -20,7 +20,7 @@ def normalised(given: QueryDict) -> QueryDict:
     The names of lists may have brackets or not, and numbers in the brackets. A list may also be one value:
     `["a","b"]` or `a,b`. Fields that only some answers need are left out for other answers, even if their
     values are wrong. `keywords[]` are added to `prompt`. If `languages[]` has one value, it becomes
-    `language`.
+    `language`; more are those that may be spoken.
     """
     form = QueryDict(mutable=True)
     for name, values in given.lists():
@@ -35,6 +35,8 @@ def normalised(given: QueryDict) -> QueryDict:
     languages = form.getlist("languages[]")
     if len(languages) == 1 and not form.get("language"):
         form["language"] = languages[0]
+    if len(languages) > 1:
+        form["languages"] = ",".join(languages)
     return form
 
 

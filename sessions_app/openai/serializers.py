@@ -101,6 +101,9 @@ class VerboseSegmentOutput(serializers.Serializer[None]):
     start = serializers.FloatField(help_text="In seconds.")
     end = serializers.FloatField()
     text = serializers.CharField()
+    language = serializers.CharField(
+        help_text="As that of the whole; another one where the recording changes its language."
+    )
     tokens = serializers.ListField(child=serializers.IntegerField(), help_text="Always empty.")
     temperature = serializers.FloatField(help_text="The one that was asked for, or 0.")
     avg_logprob = serializers.FloatField(help_text="Of the words; 0 where the engine does not say.")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from jobs_app.engines.resolving import resolve_options
 from jobs_app.models.options import JobOptions
 from people_app.models import User
+from sessions_app.options.known import known_languages
 from speech.errors import NotSupported
 
 PAIRS = ({"engine", "model"}, {"fallback_engine", "fallback_model"})
@@ -15,19 +16,23 @@ fills in the other.
 """
 
 
-def options_for(user: User, given: Mapping[str, object]) -> JobOptions:
+def options_for(user: User, given: Mapping[str, object], accept_language: str = "") -> JobOptions:
     """Return the options of a job: those that its request names, and preferences for the rest.
 
     An option that the request names with an empty value counts as named. If the preferences do not fit the
     request, or the site no longer has the preferred engine, the request counts alone: nobody asked for the
-    preferences in it.
+    preferences in it. But if it names a model that knows none of the languages that the person allows, it is
+    refused. `accept_language` is the header of the request.
 
     Raises:
         NotSupported: the request asks for something that the engine cannot do or the site does not have.
     """
     named = {name for pair in PAIRS if pair & given.keys() for name in pair}
     preferred = {name: value for name, value in user.job_defaults.items() if name not in named}
+    known = known_languages(user, accept_language)
     try:
-        return resolve_options(**{**preferred, **given})
+        return resolve_options(**known, **{**preferred, **given})
     except NotSupported:
-        return resolve_options(**given)
+        names_model = not given.keys().isdisjoint(PAIRS[0])
+        allowed = {"languages": preferred["languages"]} if names_model and "languages" in preferred else {}
+        return resolve_options(**known, **{**allowed, **given})

@@ -21,6 +21,7 @@ from speech.text.language_tags import read_language
 
 SHOWN_TRACKS = 8
 """A form offers this many audio tracks if the file is not known yet."""
+LANGUAGES = next(row for row in offered_at(Door.ACCOUNT_PAGE) if row.name == "languages")
 SIDE_BY_SIDE = ("language", "engine_model", "priority")
 
 
@@ -47,6 +48,23 @@ class _LanguageChoice(forms.ChoiceField):
             return wish
 
 
+class _LanguagesField(forms.CharField):
+    """Languages by their names, with commas between them. It accepts other spellings, too."""
+
+    def prepare_value(self, value: object) -> object:
+        codes = str(value or "").split(",")
+        return ", ".join(language_name(code.strip()) for code in codes if code.strip())
+
+    def clean(self, value: object) -> str:
+        try:
+            return str(LANGUAGES.value(super().clean(value)))
+        except NotSupported as error:
+            raise forms.ValidationError(str(error)) from error
+
+    def has_changed(self, initial: object, data: object) -> bool:
+        return bool(data)
+
+
 class _EnglishChoice(forms.BooleanField):
     """Whether to translate into English: `en` or ''. It is a box to tick, because models translate only into
     English.
@@ -65,7 +83,7 @@ class OptionsForm(forms.Form):
     exceptions are `engine_model` and `fallback_engine_model`: each is one list instead of two that depend on
     each other. A field with only one choice is left out, as `audio_track` is if `tracks` is 1. `leaves` is a
     sentence that people must read before they choose: it says that audio leaves this server, and is empty if
-    it does not.
+    it does not. `accept_language` is the header of the request.
     """
 
     def __init__(
@@ -77,9 +95,11 @@ class OptionsForm(forms.Form):
         tracks: int = SHOWN_TRACKS,
         initial: dict[str, object] | None = None,
         prefix: str | None = None,
+        accept_language: str = "",
     ) -> None:
         super().__init__(data, initial=_preferred(user) if initial is None else initial, prefix=prefix)
         self.user = user
+        self.accept_language = accept_language
         self.leaves = _leaves_by_itself()
         for row in offered_at(*doors):
             self.fields |= _page_fields(row, tracks)
@@ -103,7 +123,7 @@ class OptionsForm(forms.Form):
 
     def options(self) -> JobOptions:
         """Return the options of the job. Call it only on valid data."""
-        return options_for(self.user, self.given())
+        return options_for(self.user, self.given(), self.accept_language)
 
     def given(self) -> dict[str, object]:
         """Return the chosen values by the names of the options."""
@@ -197,6 +217,8 @@ def _plain_field(row: Option, text: Words) -> forms.Field:
     if row.type in (int, float):
         number = forms.IntegerField if row.type is int else forms.FloatField
         return number(min_value=row.least, max_value=row.most, initial=row.default, **text)
+    if row.name == "languages":
+        return _LanguagesField(widget=forms.TextInput(attrs={"placeholder": row.placeholder}), **text)
     if row.kept is Kept.TEXT:
         hint = {"rows": 2, "placeholder": row.placeholder}
         return forms.CharField(max_length=row.max_length, widget=forms.Textarea(attrs=hint), **text)
@@ -218,13 +240,19 @@ def _model_field(text: Words) -> dict[str, forms.Field]:
     engines, offered = engine_models(), _offered()
     if len(offered) == 1:
         return {}
-    choices: _Choices | _Groups = [(f"{engine}/{model}", model) for engine, model in offered]
+    choices: _Choices | _Groups = [(f"{one}/{model}", _model_name(one, model)) for one, model in offered]
     if len(engines) > 1:
         choices = _models_by_engine()
         text = text | {"help_text": text["help_text"] + _where_audio_goes()}
     first = engines.get(settings.DEFAULT_ENGINE)
     initial = f"{settings.DEFAULT_ENGINE}/{first[0]}" if first else None
     return {"engine_model": forms.ChoiceField(choices=choices, initial=initial, **text)}
+
+
+def _model_name(engine: str, model: str) -> str:
+    """Return the name of a model, and the language if it knows only one."""
+    languages = capabilities_of(engine, model).languages
+    return f"{model}, {language_name(*languages)} only" if len(languages) == 1 else model
 
 
 def _fallback_field(text: Words) -> dict[str, forms.Field]:
@@ -247,7 +275,10 @@ def _track_field(row: Option, text: Words, tracks: int) -> dict[str, forms.Field
 
 def _models_by_engine() -> _Groups:
     return [
-        (_place(engine), [(f"{engine}/{model}", f"{model} ({engine})") for model in models])
+        (
+            _place(engine),
+            [(f"{engine}/{model}", f"{_model_name(engine, model)} ({engine})") for model in models],
+        )
         for engine, models in engine_models().items()
     ]
 

@@ -52,11 +52,13 @@ class OptionsInput(serializers.Serializer[None]):
     def get_fields(self) -> dict[str, AnyField]:
         return option_fields(Door.API) | super().get_fields()
 
-    def job_options(self, user: User) -> JobOptions:
+    def job_options(self, user: User, accept_language: str = "") -> JobOptions:
         """Return the options of the job. Call it only on valid data.
+
+        `accept_language` is the header of the request.
 
         Raises:
             NotSupported: the engine cannot do what the request asks for.
         """
         given = [row.name for row in offered_at(Door.API) if row.name in self.initial_data]
-        return options_for(user, {name: self.validated_data[name] for name in given})
+        return options_for(user, {name: self.validated_data[name] for name in given}, accept_language)

@@ -151,7 +151,11 @@ def home_rows(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest) -> HttpResponse:
     """Show the form, and store the files that it sends in browsers without JavaScript: several at once."""
-    form = OptionsForm(request.POST if request.method == "POST" else None, user=person(request))
+    form = OptionsForm(
+        request.POST if request.method == "POST" else None,
+        user=person(request),
+        accept_language=request.headers.get("Accept-Language", ""),
+    )
     page: dict[str, object] = {
         "form": form,
         "max_bytes": settings.MAX_UPLOAD_BYTES,

@@ -38,13 +38,14 @@ from sessions_app.options.forms import SHOWN_TRACKS, OptionsForm, initial_of
 from sessions_app.pages.cost import usage_note
 from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to
 from sessions_app.pages.forms import TitleForm
+from sessions_app.pages.language import LanguageForm, language_form
 from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete
 from sessions_app.pages.refinement import refinement_beside
 from sessions_app.templatetags.display import time_left
 from sessions_app.transcripts.formats import find_formats
 from sessions_app.transcripts.paragraphs import paragraphs
 from sessions_app.transcripts.reading import Reading, read
-from speech.errors import NoSuchTrack
+from speech.errors import NoSuchTrack, NotSupported
 
 RECORDING = "This recording still goes on. Finish it first, then transcribe it again."
 PREVIEW_CHARACTERS = 300
@@ -138,6 +139,7 @@ def job_page(
     *,
     title_form: TitleForm | None = None,
     again_form: OptionsForm | None = None,
+    wrong_language: LanguageForm | None = None,
     status: int = 200,
 ) -> HttpResponse:
     session, options, reading = job.session, job.options, read(job)
@@ -163,6 +165,7 @@ def job_page(
         "speed": speed(job),
         "sent_to": sent_to(job),
         "fallback_note": fallback_note(job),
+        "language_form": wrong_language or language_form(job),
         "timing_note": NO_WORD_TIMES.get(job.transcript.timing, ""),
         "usage_note": usage_note(job),
         "downloads": [
@@ -246,7 +249,12 @@ def again(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if job.session.finished_at is None:
         messages.error(request, RECORDING)
         return redirect("job", job.pk)
-    form = OptionsForm(request.POST, user=person(request), tracks=tracks_of(job.session.chunks.first()))
+    form = OptionsForm(
+        request.POST,
+        user=person(request),
+        tracks=tracks_of(job.session.chunks.first()),
+        accept_language=request.headers.get("Accept-Language", ""),
+    )
     if not form.is_valid():
         return job_page(request, job, again_form=form, status=422)
     try:
@@ -257,9 +265,37 @@ def again(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if not allows(UploadThrottle(), request):
         form.add_error(None, TOO_MANY)
         return job_page(request, job, again_form=form, status=429)
+    return _start_again(request, job, form.options())
+
+
+@login_required
+@require_POST
+def again_in_language(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Transcribe the recording once more, with the same options and in the language that people choose."""
+    job = find_job(request, pk, "transcript__texts")
+    if language_form(job) is None:
+        messages.info(
+            request, "The language of this transcript was not found out, so it cannot be corrected."
+        )
+        return redirect("job", job.pk)
+    form = LanguageForm(job, request.POST)
+    if not form.is_valid():
+        return job_page(request, job, wrong_language=form, status=422)
+    try:
+        options = form.options()
+    except NotSupported as error:
+        form.add_error(None, str(error))
+        return job_page(request, job, wrong_language=form, status=422)
+    if not allows(UploadThrottle(), request):
+        form.add_error(None, TOO_MANY)
+        return job_page(request, job, wrong_language=form, status=429)
+    return _start_again(request, job, options)
+
+
+def _start_again(request: HttpRequest, job: TranscriptionJob, options: JobOptions) -> HttpResponse:
     try:
         with transaction.atomic():
-            new = start_job(job.session, form.options(), filename=job.filename, duration_ms=job.duration_ms)
+            new = start_job(job.session, options, filename=job.filename, duration_ms=job.duration_ms)
     except AlreadyTranscribing:
         messages.error(request, BUSY)
         return redirect("job", job.pk)

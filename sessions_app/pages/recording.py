@@ -40,7 +40,7 @@ def transcribe(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         with transaction.atomic():
             job = start_job(
                 session,
-                options_for(person(request), {}),
+                options_for(person(request), {}, request.headers.get("Accept-Language", "")),
                 filename=chunk.filename if chunk else "",
                 duration_ms=chunk.duration_ms if chunk else None,
             )

@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from jobs_app.engines.resolving import resolve_options
-from jobs_app.models.options import PAGES, JobOptions
+from jobs_app.models.options import PAGES, Door, JobOptions
 from people_app.models import User
 from people_app.tokens import person
 from sessions_app.options.forms import OptionsForm
@@ -63,7 +63,7 @@ def account(request: HttpRequest) -> HttpResponse:
     user = person(request)
     sent = request.POST if request.method == "POST" else None
     looks = LooksForm(sent, instance=user)
-    defaults = DefaultsForm(sent, user=user, doors=PAGES, prefix="new")
+    defaults = DefaultsForm(sent, user=user, doors=(*PAGES, Door.ACCOUNT_PAGE), prefix="new")
     if looks.is_valid() and defaults.is_valid():
         user.job_defaults = defaults.defaults()
         user.save(update_fields=["time_zone", "theme", "live", "job_defaults"])

@@ -111,13 +111,18 @@ class UploadView(APIView):
         job = store_upload(
             person(request),
             wanted.validated_data["file"],
-            wanted.job_options(person(request)),
+            wanted.job_options(person(request), accept_language(request)),
             title=wanted.validated_data["title"],
             source=SessionSource.UPLOAD,
             idempotency_key=idempotency_key(request),
         )
         session = sessions_of(person(request)).get(pk=job.session_id)
         return Response(UploadOutput({"session": session, "job": job}).data, status=201)
+
+
+def accept_language(request: Request) -> str:
+    """Return the languages that the user of a browser reads, as the browser writes them."""
+    return request.headers.get("Accept-Language", "")
 
 
 class SessionFilter(django_filters.FilterSet):
@@ -175,7 +180,7 @@ class SessionViewSet(
         wanted = SessionCreateInput(data=request.data)
         wanted.is_valid(raise_exception=True)
         owner = person(request)
-        options = wanted.job_options(owner)
+        options = wanted.job_options(owner, accept_language(request))
         key = idempotency_key(request)
         given = {name: wanted.validated_data[name] for name in ("title", "source")}
         asked = idempotency.fingerprint("record", given, asdict(options))
@@ -229,7 +234,7 @@ class SessionViewSet(
             raise WrongState("This recording still goes on. Finish it first, then transcribe it again.")
         wanted = OptionsInput(data=request.data)
         wanted.is_valid(raise_exception=True)
-        options = wanted.job_options(person(request))
+        options = wanted.job_options(person(request), accept_language(request))
         check_track(session, options)
         key = idempotency_key(request)
         asked = idempotency.fingerprint("again", str(session.pk), asdict(options))

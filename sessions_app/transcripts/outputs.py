@@ -14,6 +14,8 @@ from speech.transcript_warnings import SENTENCES
 
 SEGMENT_ID = "Opaque. It never changes, and no other segment ever has it."
 
+LANGUAGE = "ISO 639-1: what is spoken in it; empty when not known, or translated."
+
 
 class WarningOutput(serializers.Serializer[None]):
     """Something that the transcript may lack."""
@@ -125,13 +127,25 @@ class SegmentOutput(serializers.ModelSerializer[Segment]):
 
     class Meta:
         model = Segment
-        fields = ("id", "kind", "start_ms", "end_ms", "text", "raw_text", "confidence", "speaker", "words")
+        fields = (
+            "id",
+            "kind",
+            "start_ms",
+            "end_ms",
+            "text",
+            "raw_text",
+            "confidence",
+            "speaker",
+            "language",
+            "words",
+        )
         read_only_fields = fields
         extra_kwargs = {
             "raw_text": {"help_text": "As the engine wrote it."},
             "start_ms": {"help_text": "On the timeline of the recording."},
             "confidence": {"help_text": "0 to 1."},
             "speaker": {"help_text": "Empty when speakers are not told apart."},
+            "language": {"help_text": LANGUAGE},
         }
 
 
@@ -148,6 +162,7 @@ class TranscriptSegmentOutput(serializers.Serializer[None]):
     end_ms = serializers.IntegerField()
     text = serializers.CharField()
     speaker = serializers.CharField()
+    language = serializers.CharField(help_text=LANGUAGE)
     confidence = serializers.FloatField(allow_null=True)
     words = WordOutput(many=True)
 

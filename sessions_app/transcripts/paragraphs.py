@@ -37,12 +37,13 @@ class Sentence:
 class Paragraph:
     """A paragraph, or a gap in its place.
 
-    `speaker` is empty if the paragraph before has the same speaker. `gap` is empty, or a sentence that says
-    why there is no text.
+    `speaker` is empty if the paragraph before has the same speaker. `language` is empty if it is that of the
+    transcript. `gap` is empty, or a sentence that says why there is no text.
     """
 
     start_ms: int
     speaker: str
+    language: str = ""
     sentences: list[Sentence] = field(default_factory=list)
     gap: str = ""
 
@@ -50,12 +51,16 @@ class Paragraph:
 def paragraphs(reading: Reading) -> list[Paragraph]:
     """Return the paragraphs and gaps of what is transcribed so far, in the order of time."""
     gaps = [Paragraph(gap.start_ms, "", gap=gap.text) for gap in gap_segments(reading.gaps)]
-    spoken = _grouped(reading.segments(), [gap.start_ms for gap in gaps])
+    spoken = _grouped(reading.segments(), [gap.start_ms for gap in gaps], reading.language)
     return list(merge(spoken, gaps, key=lambda p: p.start_ms))
 
 
-def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterator[Paragraph]:
-    """Group segments into paragraphs. `gaps_ms` are the starts of gaps, in order; each ends a paragraph."""
+def _grouped(
+    segments: Iterable[ReadSegment], gaps_ms: Sequence[int], usual_language: str
+) -> Iterator[Paragraph]:
+    """Group segments into paragraphs. `gaps_ms` are the starts of gaps, in order; each ends a paragraph, and
+    so does another language.
+    """
     paragraph: Paragraph | None = None
     last_end_ms, last_speaker, last_text, characters = 0, "", "", 0
     for segment in segments:
@@ -63,6 +68,7 @@ def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterato
         if not text:
             continue
         start_ms, speaker = segment.start_ms, segment.speaker
+        language = segment.language if segment.language != usual_language else ""
         breaks = segment.break_before
         if breaks is None:
             full = characters >= PARAGRAPH_CHARACTERS and ends_sentence(last_text)
@@ -71,11 +77,12 @@ def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterato
             paragraph is None
             or breaks
             or speaker != last_speaker
+            or language != paragraph.language
             or bisect(gaps_ms, start_ms) > bisect(gaps_ms, paragraph.start_ms)
         ):
             if paragraph is not None:
                 yield paragraph
-            paragraph = Paragraph(start_ms, speaker if speaker != last_speaker else "")
+            paragraph = Paragraph(start_ms, speaker if speaker != last_speaker else "", language)
             last_text, characters = "", 0
         space = " " if last_text and " " in join_texts([last_text[-1], text[0]]) else ""
         words = _word_times(text, segment.words)

@@ -178,6 +178,7 @@ def read_segment(row: Segment, changes: Changes) -> ReadSegment:
         row.confidence,
         row.words,
         row.speaker,
+        row.language,
         id=row.public_id,
         kind=row.kind,
         raw_text=row.raw_text,

@@ -133,6 +133,7 @@ class TusView(APIView):
 
 def receive(request: Request, upload: ResumableUpload, at: int) -> int:
     """Add the body of `request` to `upload`, and return the new offset."""
+    upload.accept_language = request.headers.get("Accept-Language", "")
     given = request.headers.get("Upload-Checksum")
     checksum = Checksum(given) if given is not None else None
     return tus.receive(upload, at, blocks_of(request), announced=body_length(request), checksum=checksum)

@@ -55,18 +55,20 @@ class TusInput(OptionsInput):
 class Wanted:
     """The options, the title and the file name for an upload, read from its metadata.
 
+    `accept_language` is the header of the request.
+
     Raises:
         ValidationError: DRF refuses a value.
         NotSupported: the engine cannot do what the options ask for.
         InvalidMetadata: the header cannot be read.
     """
 
-    def __init__(self, metadata: str, user: User) -> None:
+    def __init__(self, metadata: str, user: User, accept_language: str = "") -> None:
         given = QueryDict(mutable=True)  # DRF then reads the values like those of a form
         given.update(parse_metadata(metadata))
         valid = TusInput(data=given)
         valid.is_valid(raise_exception=True)
-        self.options: JobOptions = valid.job_options(user)
+        self.options: JobOptions = valid.job_options(user, accept_language)
         self.title: str = valid.validated_data["title"]
         self.filename: str = valid.validated_data["filename"]
 

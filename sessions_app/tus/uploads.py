@@ -234,7 +234,7 @@ def end(upload: ResumableUpload, part: Part) -> None:
 
 
 def _store(upload: ResumableUpload, part: Part) -> None:
-    wanted = Wanted(upload.metadata, upload.owner)
+    wanted = Wanted(upload.metadata, upload.owner, upload.accept_language)
     filename = clean_filename(wanted.filename)
 
     def remember(job: TranscriptionJob) -> None:

@@ -31,6 +31,7 @@ SPECIAL = {
     "model": "tiny.en",
     "fallback_engine": "fake",
     "fallback_model": "fake",
+    "languages": "de,en",
     "audio_track": "1",
     "translate_to": "en",
 }
@@ -78,7 +79,7 @@ def as_form(values: dict[str, object]) -> dict[str, str]:
 
 
 def test_each_option_has_a_door_or_follows_from_another():
-    assert [row.name for row in all_options() if not row.doors] == ["language_wish"]
+    assert [row.name for row in all_options() if not row.doors] == ["language_wish", "likely_languages"]
 
 
 @pytest.mark.parametrize("kind", [OptionsInput, UploadInput, SessionCreateInput])

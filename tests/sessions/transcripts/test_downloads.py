@@ -47,6 +47,7 @@ def test_the_json_transcript_has_the_fields_of_the_contract(api, talk):
         "end_ms": 62_500,
         "text": "Fine.",
         "speaker": "A",
+        "language": "",
         "confidence": 0.9,
         "words": [{"start_ms": 61_000, "end_ms": 61_500, "word": "Fine.", "confidence": 0.9}],
     }

@@ -101,6 +101,7 @@ def test_the_api_gives_an_edited_segment_with_all_its_fields(api, talk):
         "raw_text": "Helo there.",
         "confidence": 0.9,
         "speaker": "A",
+        "language": "",
         "words": [
             {"start_ms": 0, "end_ms": 111, "word": "Good", "confidence": None},
             {"start_ms": 111, "end_ms": 388, "word": "afternoon,", "confidence": None},

@@ -28,6 +28,7 @@ def test_segments_come_in_the_order_of_time_and_in_pages(
             "raw_text": "Third.",
             "confidence": 0.9,
             "speaker": "",
+            "language": "",
             "words": [{"start_ms": 60_000, "end_ms": 60_500, "word": "Third.", "confidence": 0.9}],
         }
     ]
@@ -79,6 +80,7 @@ def test_what_was_heard_live_follows_the_segments(api, alice, new_job, add_segme
             "raw_text": "FOURTH.",
             "confidence": 0.8,
             "speaker": "",
+            "language": "en",
             "words": [],
         }
     ]
