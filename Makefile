@@ -27,7 +27,7 @@ COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hash
 .PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check drawing clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
 	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live \
-	bench-live-site bench-live-stop bench-live-sockets bench-early
+	bench-live-site bench-live-stop bench-live-sockets bench-early bench-languages
 
 # Where CI=true, the few tests that failed beside others are run once more, and named.
 define tests
@@ -96,6 +96,9 @@ bench-memory: setup-dev ## Peak memory of workers and web server with large file
 
 bench-quality: setup-dev ## Word error rate of jobs beside the engine's own
 	@$(PYTHON) -m benchmarks.quality $(ARGS)
+
+bench-languages: setup-dev ## Languages found in short recordings, and words in the wrong one where it changes
+	@$(PYTHON) -m benchmarks.languages $(ARGS)
 
 bench-invented: setup-dev ## Words that nobody said, with hints and without; names that hints bring out right
 	@$(PYTHON) -m benchmarks.invented $(ARGS)
