@@ -2,6 +2,7 @@ from django.urls import path
 
 from sessions_app.pages import home as pages
 from sessions_app.pages import job as job_pages
+from sessions_app.pages import language as language_pages
 from sessions_app.pages import record as record_page
 from sessions_app.pages import recording as recording_pages
 from sessions_app.pages import refinement as refinement_pages
@@ -19,7 +20,7 @@ urlpatterns = [
     path("jobs/<uuid:pk>/cancel/", job_pages.cancel, name="cancel-job"),
     path("jobs/<uuid:pk>/retry/", job_pages.retry, name="retry-job"),
     path("jobs/<uuid:pk>/again/", job_pages.again, name="transcribe-again"),
-    path("jobs/<uuid:pk>/language/", job_pages.again_in_language, name="transcribe-in-language"),
+    path("jobs/<uuid:pk>/language/", language_pages.again_in_language, name="transcribe-in-language"),
     path("jobs/<uuid:pk>/second-hearing/", refinement_pages.second_hearing, name="second-hearing"),
     path("jobs/<uuid:pk>/use/", refinement_pages.use, name="use-job"),
     path("jobs/<uuid:pk>/rename/", job_pages.rename, name="rename-recording"),

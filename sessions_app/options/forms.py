@@ -14,14 +14,14 @@ from jobs_app.engines.resolving import NO_FALLBACK, script_of
 from jobs_app.models.options import Door, JobOptions, Kept, Option, offered_at
 from people_app.models import User
 from sessions_app.options.defaults import options_for
+from sessions_app.options.fields import EnglishChoice, LanguageChoice, LanguagesField
 from sessions_app.options.languages import language_name
-from speech.errors import NotSupported, UnknownLanguage
+from speech.errors import NotSupported
 from speech.sound.tracks.wish import ALL, AUTO
 from speech.text.language_tags import read_language
 
 SHOWN_TRACKS = 8
 """A form offers this many audio tracks if the file is not known yet."""
-LANGUAGES = next(row for row in offered_at(Door.ACCOUNT_PAGE) if row.name == "languages")
 SIDE_BY_SIDE = ("language", "engine_model", "priority")
 
 
@@ -35,45 +35,6 @@ class Words(TypedDict):
     label: str
     help_text: str
     required: bool
-
-
-class _LanguageChoice(forms.ChoiceField):
-    """A choice among the languages of the models here. It accepts other spellings, too: `pt-BR`, `German`."""
-
-    def to_python(self, value: object) -> str:
-        wish: str = super().to_python(value)
-        try:
-            return str(read_language(wish))
-        except UnknownLanguage:
-            return wish
-
-
-class _LanguagesField(forms.CharField):
-    """Languages by their names, with commas between them. It accepts other spellings, too."""
-
-    def prepare_value(self, value: object) -> object:
-        codes = str(value or "").split(",")
-        return ", ".join(language_name(code.strip()) for code in codes if code.strip())
-
-    def clean(self, value: object) -> str:
-        try:
-            return str(LANGUAGES.value(super().clean(value)))
-        except NotSupported as error:
-            raise forms.ValidationError(str(error)) from error
-
-    def has_changed(self, initial: object, data: object) -> bool:
-        return bool(data)
-
-
-class _EnglishChoice(forms.BooleanField):
-    """Whether to translate into English: `en` or ''. It is a box to tick, because models translate only into
-    English.
-    """
-
-    widget = forms.CheckboxInput(attrs={"value": "en"})
-
-    def clean(self, value: object) -> str:
-        return "en" if super().clean(value) else ""
 
 
 class OptionsForm(forms.Form):
@@ -187,7 +148,7 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
     text: Words = {"label": row.label, "help_text": row.page_help, "required": False}
     match row.name:
         case "language":
-            return {"language": _LanguageChoice(choices=_languages(), **text)}
+            return {"language": LanguageChoice(choices=_languages(), **text)}
         case "engine" | "fallback_engine":
             return {}
         case "model":
@@ -198,9 +159,7 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
             return _track_field(row, text, tracks)
         case "translate_to":
             able = any("en" in capabilities_of(*one).translates_to for one in _offered())
-            return (
-                {"translate_to": _EnglishChoice(**text | {"label": f"{row.label} English"})} if able else {}
-            )
+            return {"translate_to": EnglishChoice(**text | {"label": f"{row.label} English"})} if able else {}
         case "refine" if not settings.LIVE_REFINE:
             return {}
     return {row.name: _plain_field(row, text)}
@@ -218,7 +177,7 @@ def _plain_field(row: Option, text: Words) -> forms.Field:
         number = forms.IntegerField if row.type is int else forms.FloatField
         return number(min_value=row.least, max_value=row.most, initial=row.default, **text)
     if row.name == "languages":
-        return _LanguagesField(widget=forms.TextInput(attrs={"placeholder": row.placeholder}), **text)
+        return LanguagesField(widget=forms.TextInput(attrs={"placeholder": row.placeholder}), **text)
     if row.kept is Kept.TEXT:
         hint = {"rows": 2, "placeholder": row.placeholder}
         return forms.CharField(max_length=row.max_length, widget=forms.Textarea(attrs=hint), **text)

@@ -7,14 +7,12 @@ from binascii import crc32
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from jobs_app.lifecycle.choices import cancel_job, retry_job
-from jobs_app.lifecycle.starting import AlreadyTranscribing, start_job
 from jobs_app.models import (
     JOB_ACTIVE,
     WORK_OPEN,
@@ -37,15 +35,14 @@ from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from sessions_app.options.forms import SHOWN_TRACKS, OptionsForm, initial_of
 from sessions_app.pages.cost import usage_note
 from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to
-from sessions_app.pages.forms import TitleForm
-from sessions_app.pages.language import LanguageForm, language_form
-from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete
+from sessions_app.pages.forms import LanguageForm, TitleForm, language_form
+from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete, start_again
 from sessions_app.pages.refinement import refinement_beside
 from sessions_app.templatetags.display import time_left
 from sessions_app.transcripts.formats import find_formats
 from sessions_app.transcripts.paragraphs import paragraphs
 from sessions_app.transcripts.reading import Reading, read
-from speech.errors import NoSuchTrack, NotSupported
+from speech.errors import NoSuchTrack
 
 RECORDING = "This recording still goes on. Finish it first, then transcribe it again."
 PREVIEW_CHARACTERS = 300
@@ -265,41 +262,7 @@ def again(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     if not allows(UploadThrottle(), request):
         form.add_error(None, TOO_MANY)
         return job_page(request, job, again_form=form, status=429)
-    return _start_again(request, job, form.options())
-
-
-@login_required
-@require_POST
-def again_in_language(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Transcribe the recording once more, with the same options and in the language that people choose."""
-    job = find_job(request, pk, "transcript__texts")
-    if language_form(job) is None:
-        messages.info(
-            request, "The language of this transcript was not found out, so it cannot be corrected."
-        )
-        return redirect("job", job.pk)
-    form = LanguageForm(job, request.POST)
-    if not form.is_valid():
-        return job_page(request, job, wrong_language=form, status=422)
-    try:
-        options = form.options()
-    except NotSupported as error:
-        form.add_error(None, str(error))
-        return job_page(request, job, wrong_language=form, status=422)
-    if not allows(UploadThrottle(), request):
-        form.add_error(None, TOO_MANY)
-        return job_page(request, job, wrong_language=form, status=429)
-    return _start_again(request, job, options)
-
-
-def _start_again(request: HttpRequest, job: TranscriptionJob, options: JobOptions) -> HttpResponse:
-    try:
-        with transaction.atomic():
-            new = start_job(job.session, options, filename=job.filename, duration_ms=job.duration_ms)
-    except AlreadyTranscribing:
-        messages.error(request, BUSY)
-        return redirect("job", job.pk)
-    return redirect("job", new.pk)
+    return start_again(request, job, form.options())
 
 
 @login_required

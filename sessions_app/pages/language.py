@@ -1,72 +1,41 @@
-"""The language that was found out, on the page of a transcript, and the form that corrects it."""
+"""Transcribe a recording again in another language than the one that was found out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
 
-from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
 
-from jobs_app.engines.offered import capabilities_of
-from jobs_app.engines.resolving import NO_FALLBACK, language_prior, resolve_options
-from jobs_app.models import JobKind, JobStatus, TranscriptionJob
-from jobs_app.models.options import Door, JobOptions, offered_at
-from sessions_app.options.languages import language_name
+from rest.throttling import UploadThrottle, allows
+from sessions_app.pages.forms import LanguageForm, language_form
+from sessions_app.pages.job import find_job, job_page
+from sessions_app.pages.recording import TOO_MANY, start_again
 from speech.errors import NotSupported
 
-Choices = list[tuple[str, str]]
 
-
-class LanguageForm(forms.Form):
-    """The language in which a recording is transcribed again, after another one was found out."""
-
-    language = forms.ChoiceField(label="Spoken language")
-
-    def __init__(self, job: TranscriptionJob, data: Mapping[str, object] | None = None) -> None:
-        # The form with all options has a field of this name, too.
-        super().__init__(data, auto_id="found_%s")
-        self.fields["language"].choices = _choices(job)  # type: ignore[attr-defined]
-        self.job = job
-
-    def options(self) -> JobOptions:
-        """Return the options of the new job: those of the first, in the chosen language.
-
-        Raises:
-            NotSupported: the site no longer offers what was asked for then.
-        """
-        earlier = self.job.options
-        given = {row.name: getattr(earlier, row.name) for row in offered_at(Door.API)}
-        if self.job.kind == JobKind.REFINE:
-            # Nobody has chosen these for a second hearing.
-            for name in ("priority", "fallback_engine", "fallback_model"):
-                del given[name]
-        elif not earlier.fallback_engine:
-            given["fallback_engine"] = NO_FALLBACK
-        return resolve_options(**given | {"language": self.cleaned_data["language"]})
-
-
-def language_form(job: TranscriptionJob) -> LanguageForm | None:
-    """Return the form with which people correct the language of a transcript; None if it was not found out,
-    or the engine knows no other one.
-    """
-    if job.status != JobStatus.COMPLETED or job.language or not job.transcript.detected_language:
-        return None
-    form = LanguageForm(job)
-    return form if form.fields["language"].choices else None  # type: ignore[attr-defined]
-
-
-def _choices(job: TranscriptionJob) -> list[tuple[str, Choices]]:
-    """Return the other languages that the model knows, the likely ones first."""
+@login_required
+@require_POST
+def again_in_language(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Transcribe the recording once more, with the same options and in the language that people choose."""
+    job = find_job(request, pk, "transcript__texts")
+    if language_form(job) is None:
+        messages.info(
+            request, "The language of this transcript was not found out, so it cannot be corrected."
+        )
+        return redirect("job", job.pk)
+    form = LanguageForm(job, request.POST)
+    if not form.is_valid():
+        return job_page(request, job, wrong_language=form, status=422)
     try:
-        able = capabilities_of(job.engine, job.model)
-    except NotSupported:
-        return []
-    if not able.detects_language:
-        return []
-    prior = language_prior(job.short_options)
-    likely = (prior.allowed or prior.odds.keys()) & able.languages
-    groups = {"Likely": likely, "All": able.languages - likely}
-    return [
-        (title, sorted(((code, language_name(code)) for code in codes), key=lambda choice: choice[1]))
-        for title, some in groups.items()
-        if (codes := some - {job.transcript.detected_language})
-    ]
+        options = form.options()
+    except NotSupported as error:
+        form.add_error(None, str(error))
+        return job_page(request, job, wrong_language=form, status=422)
+    if not allows(UploadThrottle(), request):
+        form.add_error(None, TOO_MANY)
+        return job_page(request, job, wrong_language=form, status=429)
+    return start_again(request, job, options)

@@ -13,6 +13,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from jobs_app.lifecycle.starting import AlreadyTranscribing, start_job
+from jobs_app.models import TranscriptionJob
+from jobs_app.models.options import JobOptions
 from people_app.tokens import person
 from rest.throttling import UploadThrottle, allows
 from sessions_app.arrival.intake import delete_session
@@ -48,6 +50,17 @@ def transcribe(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
         messages.error(request, BUSY)
         return redirect("home")
     return redirect("job", job.pk)
+
+
+def start_again(request: HttpRequest, job: TranscriptionJob, options: JobOptions) -> HttpResponse:
+    """Transcribe the recording of `job` once more, and go to the new job."""
+    try:
+        with transaction.atomic():
+            new = start_job(job.session, options, filename=job.filename, duration_ms=job.duration_ms)
+    except AlreadyTranscribing:
+        messages.error(request, BUSY)
+        return redirect("job", job.pk)
+    return redirect("job", new.pk)
 
 
 @login_required
