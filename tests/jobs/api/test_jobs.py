@@ -26,6 +26,7 @@ FIELDS = [
     "language",
     "detected_language",
     "language_confidence",
+    "language_is_guess",
     "priority",
     "attempt",
     "duration_ms",
@@ -45,6 +46,8 @@ FIELDS = [
 ]
 OPTIONS = [
     "language_wish",
+    "languages",
+    "likely_languages",
     "fallback_engine",
     "fallback_model",
     "audio_track",
