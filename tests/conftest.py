@@ -25,7 +25,7 @@ from tests.processes import is_first, left_out, locked
 from transcribe_site import start
 from transcribe_site.watching.health import last_look
 
-pytest_plugins = ["tests.migrated", "tests.processes"]
+pytest_plugins = ["tests.emptied", "tests.migrated", "tests.processes"]
 
 ON_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
 
