@@ -84,7 +84,10 @@ class OwnerAdmin(CountedDeletion, SturdyAdmin, UserAdmin):
     # These are names only. The stubs expect fields of the model that the generic class has.
     list_display = (*UserAdmin.list_display, "kind", "is_active", "last_login", "api_tokens")  # type: ignore[misc]
     list_filter = (*UserAdmin.list_filter, "kind")
-    fieldsets = (*(UserAdmin.fieldsets or ()), ("Pages", {"fields": ("language", "time_zone", "theme")}))
+    fieldsets = (
+        *(UserAdmin.fieldsets or ()),
+        ("Pages", {"fields": ("language", "time_zone", "theme", "live")}),
+    )
     actions = ("revoke_api_tokens",)
     form = PersonForm
     add_form = NewPersonForm

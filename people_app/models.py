@@ -74,6 +74,11 @@ class User(AbstractUser):
     time_zone = models.CharField(max_length=64, blank=True, help_text="Empty: the one of the browser.")
     language = models.CharField(max_length=20, blank=True, help_text="Of the pages. Empty: the site's.")
     theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.AUTO)
+    live = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Whether words appear on the recorder page while they are spoken.",
+    )
     job_defaults = models.JSONField(
         default=dict, blank=True, editable=False, help_text="For what a request leaves out, by option."
     )

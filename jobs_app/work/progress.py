@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Case, F, Q, Sum, Value, When
 from django.utils import timezone
 
+from jobs_app.lifecycle.live import is_live
 from jobs_app.models import (
     ChunkTranscription,
     JobStage,
@@ -25,6 +26,8 @@ from jobs_app.models import (
 # These are the parts of 100 for decoding and planning, and for joining the results. The windows are the rest.
 PREPARE_WEIGHT = 5
 FINISH_WEIGHT = 2
+SOON_MS = 30_000
+"""So much audio is transcribed in seconds: a window or two."""
 
 
 def percents(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
@@ -74,6 +77,20 @@ def raise_progress(percents: Mapping[uuid.UUID, int]) -> None:
         TranscriptionJob.objects.filter(pk__in=free).update(
             progress=Case(*(When(pk=pk, then=Value(percents[pk])) for pk in free))
         )
+
+
+def is_finishing(job: TranscriptionJob) -> bool:
+    """Return whether the text of a recording stands but for its end, which takes seconds.
+
+    The percentage of such a job is of no use: while a recording goes on nobody knows its length, so that it
+    is 0 at the end of the recording. Ask only about recordings that were transcribed while they were made.
+    """
+    if job.stage == JobStage.WAITING or job.session.finished_at is None:
+        return False
+    if is_live(job):
+        return True
+    done_ms = job.windows.filter(status=WorkStatus.DONE).aggregate(ms=Sum(F("end_ms") - F("start_ms")))["ms"]
+    return bool(done_ms) and (job.sound.duration_ms or 0) - done_ms <= SOON_MS
 
 
 def eta_seconds(job: TranscriptionJob) -> int | None:

@@ -27,7 +27,7 @@ from jobs_app.models import (
 )
 from jobs_app.models.options import JobOptions
 from jobs_app.work.correcting import state_of
-from jobs_app.work.progress import eta_seconds, queue_position
+from jobs_app.work.progress import eta_seconds, is_finishing, queue_position
 from people_app.tokens import person
 from rest.refusals import NotReady, WrongState
 from rest.throttling import UploadThrottle, allows
@@ -79,6 +79,8 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         done = job.windows.filter(status=WorkStatus.DONE).exclude(corrected_text="")
         heard = done.order_by("-start_ms").values_list("corrected_text", flat=True).first() or ""
     pause = pause_of(job)
+    watched = is_watched(job)
+    finishing = watched and pause is None and is_finishing(job)
     shown = (
         job.status,
         job.stage,
@@ -89,6 +91,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         recording,
         joining,
         correcting,
+        finishing,
         crc32(heard.encode()),
         crc32(repr(pause).encode()),
     )
@@ -100,8 +103,9 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         "recording": recording,
         "joining": joining,
         "correcting": correcting,
+        "finishing": finishing,
         "pause": pause,
-        "watched": is_watched(job),
+        "watched": watched,
         "heard": heard if len(heard) <= PREVIEW_CHARACTERS else f"… {heard[-PREVIEW_CHARACTERS:]}",
         "version": "-".join(map(str, shown)),
         "final": job.status not in JOB_ACTIVE and not joining and not correcting,

@@ -23,7 +23,7 @@ def record(request: HttpRequest) -> HttpResponse:
     page = {
         "form": OptionsForm(user=person(request), doors=(Door.RECORDER_PAGE,)),
         "cuts_s": " ".join(map(str, settings.RECORDER_CUTS_S)),
-        "live": LiveHost.objects.alive().exists(),
+        "live_possible": LiveHost.objects.alive().exists(),
         # The page reports this often, so that a paused recording is not ended because one report was lost.
         "alive_s": max(1, settings.ABANDONED_AFTER_S // 3),
     }

@@ -53,6 +53,7 @@ class PreferencesInput(KnownNames):
         choices=settings.LANGUAGES, allow_blank=True, help_text="Of the pages; empty: the site's."
     )
     theme = serializers.ChoiceField(choices=Theme.choices)
+    live = serializers.BooleanField(help_text="Whether the recorder page shows words while they are spoken.")
     defaults = DefaultsInput(help_text="For what a request leaves out.")
 
     def validate_time_zone(self, name: str) -> str:

@@ -28,10 +28,15 @@ class LooksForm(forms.ModelForm):
     """How a person wants pages to look."""
 
     time_zone = forms.ChoiceField(choices=time_zones, required=False, label="Time zone")
+    live = forms.BooleanField(
+        required=False,
+        label="Live words",
+        help_text="On the page Record, words appear while you speak. The switch on that page is the same.",
+    )
 
     class Meta:
         model = User
-        fields = ("time_zone", "theme")
+        fields = ("time_zone", "theme", "live")
 
 
 class DefaultsForm(OptionsForm):
@@ -61,7 +66,7 @@ def account(request: HttpRequest) -> HttpResponse:
     defaults = DefaultsForm(sent, user=user, doors=PAGES, prefix="new")
     if looks.is_valid() and defaults.is_valid():
         user.job_defaults = defaults.defaults()
-        user.save(update_fields=["time_zone", "theme", "job_defaults"])
+        user.save(update_fields=["time_zone", "theme", "live", "job_defaults"])
         messages.success(request, "Saved.")
         return redirect("account")
     page = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import asdict
 
 import django_filters
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 from django.db.models.functions import Now
 from django.http import Http404, HttpResponseBase
@@ -24,12 +26,12 @@ from rest_framework.views import APIView
 from jobs_app.api.filters import WordsFilter
 from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import TranscriptionJob
-from people_app.models import User
-from people_app.tokens import person
+from people_app.models import ApiToken, TokenRights, User
+from people_app.tokens import TokenMayNot, person
 from rest.moments import MomentFilter
 from rest.ordering import Ordering
 from rest.outputs import ErrorOutput
-from rest.refusals import WrongState
+from rest.refusals import Invalid, WrongState
 from rest.throttling import UploadThrottle
 from sessions_app.arrival import idempotency
 from sessions_app.arrival.audio import audio_response, stored_audio
@@ -75,6 +77,20 @@ def sessions_of(user: User, *, with_texts: bool = True) -> QuerySet[RecordingSes
         .prefetch_related(Prefetch("current_job", queryset=jobs))
         .order_by("-started_at", "-pk")
     )
+
+
+def choose_transcript(session: RecordingSession, job_id: uuid.UUID) -> None:
+    """Make a completed job of the recording its transcript.
+
+    Raises:
+        Invalid: the recording has no such job.
+        WrongState: the job has not completed.
+    """
+    job = session.jobs.filter(pk=job_id).first()
+    if job is None:
+        raise Invalid({"current_job": ["This recording has no such job. Name one of its own."]})
+    if not session.use_job(job):
+        raise WrongState("A transcript is a job that has completed. Wait for it, or name another one.")
 
 
 class UploadView(APIView):
@@ -175,15 +191,28 @@ class SessionViewSet(
     def perform_destroy(self, instance: RecordingSession) -> None:
         delete_session(instance)
 
-    @extend_schema(request=SessionInput, responses={200: SessionOutput, 400: ErrorOutput, 404: ErrorOutput})
+    @extend_schema(
+        summary="Rename a recording, or choose its transcript",
+        description="Changes what is named. `current_job` makes a completed job the transcript of the "
+        "recording: a second hearing that was offered beside a text that somebody had edited, or an earlier "
+        "run. While a recording goes on, every change also says that its recorder is there, as in a pause.",
+        request=SessionInput,
+        responses={200: SessionOutput} | dict.fromkeys((400, 403, 404, 409), ErrorOutput),
+    )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Rename a recording. While it goes on, this also says that its recorder is there, as in a pause."""
         session = self.get_object()
         wanted = SessionInput(data=request.data)
         wanted.is_valid(raise_exception=True)
-        title = wanted.validated_data["title"]
-        if not RecordingSession.objects.filter(pk=session.pk).update(title=title, seen_at=Now()):
-            raise Http404  # deleted just now
+        changes = dict(wanted.validated_data)
+        job_id = changes.pop("current_job", None)
+        token = request.auth
+        if job_id is not None and isinstance(token, ApiToken) and token.rights != TokenRights.ALL:
+            raise TokenMayNot(token)
+        with transaction.atomic():
+            if job_id is not None:
+                choose_transcript(session, job_id)
+            if not RecordingSession.objects.filter(pk=session.pk).update(**changes, seen_at=Now()):
+                raise Http404  # deleted just now
         return Response(SessionOutput(self.get_object()).data)
 
     @extend_schema(

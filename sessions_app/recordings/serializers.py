@@ -54,7 +54,17 @@ class SessionCreateInput(OptionsInput):
 
 
 class SessionInput(serializers.Serializer[None]):
-    title = serializers.CharField(max_length=200, allow_blank=True)
+    title = serializers.CharField(max_length=200, allow_blank=True, required=False)
+    current_job = serializers.UUIDField(
+        required=False,
+        help_text="A completed job of the recording, whose text is the transcript from now on. The others "
+        "are kept. It is answered as `job`.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not attrs:
+            raise serializers.ValidationError("Send `title` or `current_job`: nothing else can be changed.")
+        return attrs
 
 
 class SessionInListOutput(serializers.Serializer[RecordingSession]):

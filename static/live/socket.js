@@ -11,6 +11,10 @@ const LOOK_EVERY_MS = 500;
 // After so many drops within a minute, sockets are taken not to pass.
 const DROPS = 3;
 const DROPS_WITHIN_MS = 60_000;
+// The codes with which a server closes that stops, or is started again. Then it is back soon.
+const RESTARTS = new Set([1001, 1012]);
+const RESTART_WITHIN_MS = 30_000;
+const RESTART_WAIT_MS = 1000;
 // What shorter interruptions are is nobody's concern.
 const TOLD_AFTER_MS = 3000;
 
@@ -29,7 +33,8 @@ const TRANSITIONS = {
 const FINAL = new Set(["taken_over", "session_finished"]);
 // These refusals are no sign that sockets do not pass. {code: wait before the next try}
 const EXPECTED = {
-  going_away: 0,
+  try_again: FIRST_WAIT_MS,
+  not_read: FIRST_WAIT_MS,
   // The owner wants a connection again when there is something to send.
   idle: 0,
   too_fast: FIRST_WAIT_MS,
@@ -60,13 +65,18 @@ export class LiveSocket {
     return this.lostAt !== undefined && performance.now() - this.lostAt >= TOLD_AFTER_MS;
   }
 
+  // Whether the server has said lately that it stops, so that it may be back at any moment.
+  get restarts() {
+    return this.restartedAt !== undefined && performance.now() - this.restartedAt < RESTART_WITHIN_MS;
+  }
+
   open() {
     if (this.go("open")) this.wait(0);
   }
 
   close() {
     if (!this.go("close")) return;
-    this.lostAt = this.triedAt = undefined;
+    this.lostAt = this.triedAt = this.restartedAt = undefined;
     this.detach();
     this.owner.changed();
   }
@@ -126,7 +136,7 @@ export class LiveSocket {
     const mine = (act) => (event) => this.socket === socket && act(event);
     socket.onopen = mine(() => socket.send(JSON.stringify(this.owner.first())));
     socket.onmessage = mine(({ data }) => this.take(JSON.parse(data)));
-    socket.onclose = mine(() => this.drop());
+    socket.onclose = mine(({ code }) => this.drop(code));
     this.timer = setTimeout(() => this.drop(), READY_WITHIN_MS);
     this.owner.changed();
   }
@@ -143,18 +153,24 @@ export class LiveSocket {
     this.owner.changed();
   }
 
-  // The connection is gone, or nobody answers.
-  drop() {
+  // The connection is gone, or nobody answers. `closedWith` is the code of its end, if there is one.
+  drop(closedWith) {
     const wasLive = this.state === "live";
     const code = this.refusal?.code;
     if (FINAL.has(code) ? !this.go("refuse") : !this.go("drop")) return;
     this.detach();
     if (code === "too_many" || this.state === "ended") this.blocked = true;
     if (this.state === "ended") return this.owner.changed();
-    this.wait(EXPECTED[code] ?? this.untilRetry(performance.now(), wasLive));
+    this.wait(EXPECTED[code] ?? this.untilRetry(performance.now(), wasLive, RESTARTS.has(closedWith)));
   }
 
-  untilRetry(now, wasLive) {
+  // Returns the wait before the next try. It has a random part, so that clients that lost the same server do not all
+  // come back at the same moment.
+  untilRetry(now, wasLive, stops) {
+    const { restarts } = this;
+    if (stops) this.restartedAt = now;
+    if (restarts) return RESTART_WAIT_MS * (0.75 + Math.random() / 4);
+    if (stops) return FIRST_WAIT_MS * Math.random();
     this.drops = this.drops.filter((at) => now - at < DROPS_WITHIN_MS);
     if (wasLive) this.drops.push(now);
     const flaps = this.drops.length >= DROPS;
@@ -162,7 +178,6 @@ export class LiveSocket {
     if (flaps || silent) this.blocked = true;
     const calm = flaps || (this.blocked && !this.wasLive);
     const ms = calm ? CALM_WAIT_MS : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.failures++);
-    // Clients that lost the same server must not all come back at the same moment.
     return ms * (0.75 + Math.random() / 4);
   }
 

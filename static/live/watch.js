@@ -15,7 +15,8 @@ const link = new LiveSocket({
   take,
   changed: () => {
     transcript.speaks(link.state === "live");
-    write(part("growing-note"), link.lost && !link.blocked ? "Reconnecting. Nothing is lost." : "");
+    const why = link.restarts ? "The server is being started again." : "Reconnecting.";
+    write(part("growing-note"), link.lost && !link.blocked ? `${why} Nothing is lost.` : "");
   },
 });
 transcript.start();
@@ -23,6 +24,8 @@ link.open();
 
 function take(message) {
   if (message.type === "segment") transcript.take(message);
+  if (message.type !== "done") return;
+  link.close();
   // The page follows the job, and is loaded again at its end.
-  if (message.type === "done") link.close();
+  document.dispatchEvent(new Event("news"));
 }

@@ -2,7 +2,8 @@
 //
 // The server renders the content, with all words and states, which this script does not know. It answers 204 while
 // nothing has changed since the version that is shown. With data-poll-end="reload", the page is loaded again at the
-// end. An element with data-poll-announce beside it tells screen readers what the content has as data-announce.
+// end. An element with data-poll-announce beside it tells screen readers what the content has as data-announce. A script
+// that knows of news sends the event "news" to the document, so that nobody waits for the next request.
 
 import { write } from "../lib/dom.js";
 import { untilNews } from "../lib/waits.js";
@@ -36,11 +37,14 @@ function follow(box) {
     if (box.dataset.pollEnd === "reload") location.reload();
   }
 
-  document.addEventListener("visibilitychange", () => {
+  function now() {
     if (document.hidden || timer === undefined) return;
     clearTimeout(timer);
     refresh();
-  });
+  }
+
+  document.addEventListener("visibilitychange", now);
+  document.addEventListener("news", now);
 
   if (shown().final !== "yes") later(untilNews());
 }

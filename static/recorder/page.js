@@ -1,5 +1,6 @@
 // The recorder page: it shows the state, and passes on what a person does. The desk does the work.
 
+import { ask, Later, Refused, sameUser } from "../lib/ask.js";
 import { copyOf, inField, part, write } from "../lib/dom.js";
 import { clock } from "../lib/words.js";
 import { GrowingText } from "../live/text.js";
@@ -14,10 +15,8 @@ import { Microphones } from "./sound/microphones.js";
 import { openStore } from "./store.js";
 
 const root = part("recorder");
-const { user, userName, cutsS, aliveS, sessions, jobs, who, home } = root.dataset;
+const { user, userName, cutsS, aliveS, sessions, jobs, who, preferences, home } = root.dataset;
 const urls = { sessions, who, sockets: `${home}ws/sessions/` };
-// This browser remembers whether live words are switched off.
-const LIVE = "recorder-live";
 // The buttons, by the events of the machine.
 const buttons = { start: part("record"), pause: part("pause"), resume: part("resume"), stop: part("stop") };
 // These buttons get the focus when the pressed button disappears.
@@ -49,6 +48,8 @@ const transcript = new Transcript(
   (why) => problem("job", why && `${why} The recording goes on and is kept; retry the transcript when it is finished.`),
 );
 let leftOver;
+// The last change of the switch on its way to the server.
+let keeping = Promise.resolve();
 let shownState = desk.state;
 
 document.documentElement.classList.add("js");
@@ -82,11 +83,10 @@ function listen() {
   part("discard").addEventListener("click", () => (desk.deleted || mayDiscard(desk.recording.row)) && desk.sender.discard());
   part("title").addEventListener("change", () => desk.retitle());
   part("microphone").addEventListener("change", () => desk.alone(choose));
-  part("live").checked = !part("live").disabled && localStorage.getItem(LIVE) !== "off";
-  part("live").addEventListener("change", ({ target }) => {
-    localStorage.setItem(LIVE, target.checked ? "on" : "off");
+  part("live").addEventListener("change", () => {
     desk.wantLive();
     show();
+    keeping = keeping.then(keepLive).catch(broke);
   });
   for (const field of options) {
     field.addEventListener("change", () => desk.refusedOptions && desk.sender.change(chosenOptions(root)));
@@ -106,6 +106,18 @@ function listen() {
 async function choose() {
   microphones.remember();
   await desk.choose();
+}
+
+// Makes the switch what this person prefers from now on, in every browser.
+async function keepLive() {
+  try {
+    await sameUser(who, user, ` Log in as ${userName}.`);
+    await ask(preferences, { method: "PATCH", body: { live: part("live").checked } });
+    problem("live", "");
+  } catch (refusal) {
+    if (!(refusal instanceof Later || refusal instanceof Refused)) throw refusal;
+    problem("live", `${refusal.message} The switch of live words counts for this page, and is not kept for the next one.`);
+  }
 }
 
 function shortcut(event) {

@@ -37,11 +37,11 @@ export function liveNote(live, { checked, disabled }) {
   if (disabled) return `Live words are not available at the moment. ${later}`;
   if (!checked) return later;
   if (!live) return "";
-  const { state, refusal, blocked, lost } = live.link;
+  const { state, refusal, blocked, lost, restarts } = live.link;
   if (refusal?.code === "taken_over") return `Another program sends this recording now. What is recorded here is kept. ${later}`;
   if (refusal?.code === "too_many") return "Too much is going on for live words; the text follows.";
   if (state === "live" && live.unavailable) return live.unavailable;
-  if (lost && !blocked) return "Reconnecting. Everything is kept.";
+  if (lost && !blocked) return `${restarts ? "The server is being started again." : "Reconnecting."} Everything is kept.`;
   if (blocked) return later;
   const behindS = Math.round(live.lagMs / 1000);
   return live.speaks && behindS >= BEHIND_S ? `The words are ${behindS} s behind.` : "";

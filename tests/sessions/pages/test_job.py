@@ -11,10 +11,12 @@ from django.core.files.storage import default_storage
 from django.urls import reverse
 from django.utils import timezone
 
-from jobs_app.models import ChunkTranscription, Runner, TranscriptionJob
+from jobs_app.lifecycle.starting import add_step
+from jobs_app.models import ChunkTranscription, Runner, SoundTrack, StepKind, TranscriptionJob
 from jobs_app.models.stored_words import encode_words
 from rest.throttling import UploadThrottle
 from sessions_app.models import RecordingSession
+from tests.job_rows import change_job
 from tests.samples import (
     SENTENCES,
     add_segments,
@@ -109,6 +111,32 @@ def new_pending_job(monkeypatch):
         return job
 
     return make
+
+
+def heard_while_recorded(owner, *, length_ms: int) -> TranscriptionJob:
+    """A recording of so much, which ended just now; of its first 9 s there is text."""
+    job = make_job(owner, status="processing", stage="transcribing")
+    RecordingSession.objects.filter(pk=job.session_id).update(source="recorder")
+    SoundTrack.objects.filter(pk=job.sound_id).update(duration_ms=length_ms)
+    add_segments(job, SENTENCES)
+    return job
+
+
+def test_after_the_stop_the_text_stands_and_no_percentage(page, alice):
+    job = heard_while_recorded(alice, length_ms=12_000)
+    said = words_on(show(page, job))
+    assert "Finishing The text is below." in said
+    assert "0 %" not in said
+    assert all(sentence in said for sentence in SENTENCES)
+    add_step(job, StepKind.LIVE, owner_id=alice.pk)
+    SoundTrack.objects.filter(pk=job.sound_id).update(duration_ms=None)
+    assert "Finishing" in words_on(page.get(reverse("job-progress", args=[job.pk])))
+
+
+def test_where_much_is_left_after_the_stop_the_percentage_is_shown(page, alice):
+    job = heard_while_recorded(alice, length_ms=600_000)
+    change_job(job, progress=3)
+    assert "Transcribing 3 %" in words_on(show(page, job))
 
 
 def test_what_was_heard_last_is_shown_while_it_works(page, alice):

@@ -6,7 +6,9 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from jobs_app.models import LiveHost
 from sessions_app.templatetags.scripts import needed_by
 from tests.samples import words_on
 
@@ -33,6 +35,20 @@ def test_a_second_hearing_can_be_chosen_where_the_site_allows_one(page, settings
     assert box not in page.get(reverse("record")).content.decode()
 
 
+def test_live_words_are_on_unless_their_speaker_prefers_otherwise(page, alice):
+    def switch() -> str:
+        html = page.get(reverse("record")).content.decode()
+        return html[html.index('id="live"') :].partition(">")[0]
+
+    assert "disabled" in switch()  # nobody hears anything live
+    LiveHost.objects.create(name="here:1", beat_at=timezone.now())
+    assert "checked" in switch()
+    alice.live = False
+    alice.save(update_fields=["live"])
+    assert "checked" not in switch()
+    assert "disabled" not in switch()
+
+
 def test_the_page_tells_its_scripts_whose_it_is_and_where_the_api_is(page, alice, settings):
     settings.RECORDER_CUTS_S = (3, 17)
     response = page.get(reverse("record"))
@@ -40,7 +56,7 @@ def test_the_page_tells_its_scripts_whose_it_is_and_where_the_api_is(page, alice
     assert f'data-user="{alice.pk}"' in html
     assert 'data-user-name="alice"' in html
     assert 'data-cuts-s="3 17"' in html
-    for name in ("session-list", "job-list", "record-who", "home"):
+    for name in ("session-list", "job-list", "record-who", "preferences", "home"):
         assert f'="{reverse(name)}"' in html
     # The scripts send it with each request.
     assert "csrftoken" in response.cookies

@@ -115,7 +115,7 @@ def test_the_page_learns_of_more_text_and_of_the_end(page, alice):
     job.session.save()
     answer = page.get(url, {"seen": seen})
     assert GOES_ON not in words_on(answer)
-    assert "Transcribing 0 %" in words_on(answer)
+    assert "Finishing" in words_on(answer)
 
 
 @pytest.mark.parametrize("status", ["processing", "failed", "cancelled"])

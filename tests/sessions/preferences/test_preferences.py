@@ -16,7 +16,7 @@ from tests.samples import completed_job, words_on
 from tests.sessions.uploads import refused, send
 
 URL = "/api/preferences/"
-NOTHING = {"time_zone": "", "language": "", "theme": "auto", "defaults": {}}
+NOTHING = {"time_zone": "", "language": "", "theme": "auto", "live": True, "defaults": {}}
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,7 @@ def posted(**changes: str) -> dict[str, str]:
     as_shown = {
         "time_zone": "",
         "theme": "auto",
+        "live": "on",
         "new-language": "",
         "new-engine_model": "fake/fake",
         "new-fallback_engine_model": "",
@@ -67,10 +68,24 @@ def test_what_is_named_is_changed_and_null_takes_a_default_away(api):
         "time_zone": "Europe/Berlin",
         "language": "",
         "theme": "dark",
+        "live": True,
         "defaults": {"language": "de", "priority": "low"},
     }
     assert api.patch(URL, second).json() == expected
     assert api.get(URL).json() == expected
+
+
+def test_live_words_and_the_second_hearing_are_switched_off_each_for_itself(api, page):
+    off = {"live": False, "defaults": {"refine": False}}
+    assert api.patch(URL, off).json() == NOTHING | off
+    assert api.patch(URL, {"live": True}).json() == NOTHING | off | {"live": True}
+    shown = page.get(reverse("account")).content.decode()
+    assert 'id="id_live" checked' in shown
+    sent = posted()
+    del sent["live"]
+    page.post(reverse("account"), sent)
+    assert api.get(URL).json()["live"] is False
+    assert 'id="id_live" checked' not in page.get(reverse("account")).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +95,7 @@ def test_what_is_named_is_changed_and_null_takes_a_default_away(api):
         ({"defaults": {"langauge": "de"}}, "defaults", "There is no preference 'langauge'."),
         ({"time_zone": "Europe/Atlantis"}, "time_zone", "There is no such time zone."),
         ({"theme": "pink"}, "theme", "not a valid choice"),
+        ({"live": "now and then"}, "live", "valid boolean"),
         ({"defaults": {"language": "Klingon"}}, "defaults", "Klingon"),
         ({"defaults": {"priority": "urgent"}}, "defaults", "not a valid choice"),
         ({"defaults": "de"}, "defaults", "dictionary"),

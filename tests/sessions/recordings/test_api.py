@@ -168,6 +168,11 @@ def test_a_recording_can_be_renamed(api, stored_job):
     assert RecordingSession.objects.get().title == "Renamed"
 
 
+def test_a_change_of_nothing_is_refused(api, stored_job):
+    answer = api.patch(f"{SESSIONS}{stored_job.session_id}/", {"source": "live"})
+    assert refused(answer, 400, "invalid")
+
+
 def test_a_title_that_is_too_long_is_refused(api, stored_job):
     response = api.patch(f"{SESSIONS}{stored_job.session_id}/", {"title": "x" * 201})
     assert refused(response, 400, "invalid")

@@ -32,8 +32,8 @@ FAKE_SOCKET = """() => {
         says(message) {
             this.onmessage({ data: JSON.stringify(message) });
         }
-        dies() {
-            this.onclose({ code: 1006 });
+        dies(code = 1006) {
+            this.onclose({ code });
         }
         refuses(code) {
             this.says({ type: "error", code, detail: "No." });

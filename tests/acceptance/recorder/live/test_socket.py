@@ -29,6 +29,8 @@ NEXT = {
     "taken_over": SAME | {"connecting": "ended", "live": "ended"},
     "session_finished": SAME | {"connecting": "ended", "live": "ended"},
     "storage_full": SAME | {"connecting": "waiting", "live": "waiting"},
+    "try_again": SAME | {"connecting": "waiting", "live": "waiting"},
+    "server_stops": SAME | {"connecting": "waiting", "live": "waiting"},
     "too_many": SAME | {"connecting": "waiting", "live": "waiting"},
     "live_unavailable": SAME,
     "offline": SAME | {"connecting": "waiting", "live": "waiting"},
@@ -64,6 +66,7 @@ BEGIN = """() => {
         if (!now || now !== link.socket) return;
         if (event === "ready") return now.says({ type: "ready" });
         if (event === "die") return now.dies();
+        if (event === "server_stops") return now.dies(1012);
         if (event === "live_unavailable") return now.says({ type: "error", code: event, detail: "" });
         now.refuses(event);
     };
@@ -183,11 +186,32 @@ def test_three_drops_within_a_minute_are_enough(page: Page):
     assert happen(page, "ready") == "live"
 
 
-def test_a_server_that_stops_is_tried_again_at_once(page: Page):
+def test_a_server_that_stops_is_tried_again_at_once_and_then_each_second(page: Page):
+    begin(page, "open", "ready")
+    happen(page, "server_stops")
+    page.clock.run_for(500)
+    for n in range(2, 14):
+        assert look(page)["n"] == n
+        happen(page, "die")
+        page.clock.run_for(500)
+        assert look(page)["n"] == n
+        page.clock.run_for(500)
+    assert page.evaluate("link.restarts")
+    assert look(page) | {"blocked": False, "lost": True} == look(page)
+    # Where it does not come back, the waits grow as for others.
+    page.clock.run_for(20_000)
+    assert not page.evaluate("link.restarts")
+    happen(page, "die")
+    page.clock.run_for(1100)
+    happen(page, "die")
+    assert look(page)["blocked"]
+
+
+def test_servers_that_stop_do_not_make_sockets_suspicious(page: Page):
     begin(page, "open", "ready")
     for _ in range(4):
-        happen(page, "going_away")
-        page.clock.run_for(50)
+        happen(page, "server_stops")
+        page.clock.run_for(1000)
         assert happen(page, "ready") == "live"
     assert not look(page)["blocked"]
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from jobs_app.models import LiveHost
 from tests.acceptance import test_browser_pages as pages
 from tests.acceptance.recorder.live.scripted import Words
-from tests.acceptance.recorder.page import open_recorder, press, record, wait_for_page
+from tests.acceptance.recorder.page import open_recorder, press, problems, record, wait_for_page
 
 pytestmark = pages.pytestmark
 
@@ -107,19 +107,33 @@ def test_without_live_words_for_this_recording_the_reason_is_told(page, words):
     expect(page.locator("#live-note")).to_have_text("Too much is going on for live words; the text follows.")
 
 
-def test_live_words_can_be_switched_off_and_the_browser_remembers_it(page, words):
+def test_live_words_can_be_switched_off_and_that_is_kept_for_the_person(page, words, context, alice):
+    def prefers() -> bool:
+        alice.refresh_from_db(fields=["live"])
+        return alice.live
+
     switch = page.get_by_role("switch", name="Live words")
     expect(switch).to_be_checked()
     switch.focus()
     page.keyboard.press("Space")
     expect(switch).not_to_be_checked()
     expect(page.locator("#live-note")).to_have_text("The text follows some seconds after what is said.")
+    until(page, lambda: not prefers(), "the preference")
+    page.evaluate("localStorage.clear()")
     page.reload()
     expect(switch).not_to_be_checked()
     record(page, seconds=1.5)
     assert words.sockets == []
+    # What cannot be kept is said, and counts here all the same.
+    context.set_offline(True)
     switch.check()
+    expect(problems(page)).to_contain_text("counts for this page, and is not kept for the next one")
+    context.set_offline(False)
     until(page, lambda: words.sockets, "the socket")
+    switch.uncheck()
+    switch.check()
+    expect(problems(page)).to_be_empty()
+    until(page, prefers, "the preference")
 
 
 def test_where_nobody_listens_the_switch_says_so(context):
