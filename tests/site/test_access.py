@@ -73,6 +73,7 @@ ROWS = {
     "api/jobs/<uuid:pk>/cancel/": "job",
     "api/jobs/<uuid:pk>/retry/": "job",
     "api/jobs/<uuid:pk>/segments/": "job",
+    "api/jobs/<uuid:pk>/speakers/": "job",
     "api/jobs/<uuid:pk>/status/": "job",
     "api/job-history/<uuid:pk>/": "job",
 }
