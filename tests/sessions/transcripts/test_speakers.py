@@ -104,8 +104,9 @@ def test_merged_speakers_are_one_everywhere_and_can_be_taken_apart(api, job):
 @pytest.mark.parametrize(
     "asked", [{"num_speakers": 2}, {"min_speakers": 2, "max_speakers": 4}, {"num_speakers": None}]
 )
-def test_another_number_is_a_workers_work(api, job, wakes, asked):
-    assert api.patch(url(job), asked, format="json").status_code == 202
+def test_another_number_is_a_workers_work(api, job, wakes, asked, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        assert api.patch(url(job), asked, format="json").status_code == 202
     assert wakes == [1]
     assert job.steps.get().kind == StepKind.SPEAKERS
     assert api.get(url(job, "status/")).json()["telling_speakers"] == "waiting"
