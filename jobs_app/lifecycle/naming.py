@@ -34,9 +34,7 @@ class NoSuchSpeaker(Refusal):
 
     status = 422
     code = "no_such_speaker"
-
-    def __init__(self, label: str) -> None:
-        super().__init__(f"This transcript has no speaker {label[:40]!r}. Take a label of its speakers.")
+    sentence = "This transcript has no speaker with this label. Take a label of its speakers."
 
 
 def _lock_told(job_id: uuid.UUID) -> TranscriptionJob:
@@ -49,7 +47,7 @@ def _lock_told(job_id: uuid.UUID) -> TranscriptionJob:
 def _find(job: TranscriptionJob, label: str) -> Speaker:
     speaker = job.speakers.filter(label=label).first()
     if speaker is None:
-        raise NoSuchSpeaker(label)
+        raise NoSuchSpeaker(f"This transcript has no speaker {label[:40]!r}. Take a label of its speakers.")
     return speaker
 
 
