@@ -48,6 +48,7 @@ ROWS = {
     "jobs/<uuid:pk>/second-hearing/": "job",
     "jobs/<uuid:pk>/use/": "job",
     "jobs/<uuid:pk>/rename/": "job",
+    "jobs/<uuid:pk>/speakers/": "job",
     "jobs/<uuid:pk>/delete/": "job",
     "jobs/<uuid:pk>/corrections/": "job",
     "recordings/<uuid:pk>/transcribe/": "session",
