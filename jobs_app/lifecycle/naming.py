@@ -25,8 +25,8 @@ from jobs_app.models import (
     TranscriptionJob,
     WorkStatus,
 )
+from jobs_app.models.speakers import SpeakerCount
 from rest.refusals import NotReady, Refusal, WrongState
-from speech.speakers.types import Count
 
 
 class NoSuchSpeaker(Refusal):
@@ -88,7 +88,7 @@ def merge_speakers(job_id: uuid.UUID, label: str, into: str | None) -> None:
 
 
 @transaction.atomic
-def ask_for_speakers(job_id: uuid.UUID, count: Count) -> None:
+def ask_for_speakers(job_id: uuid.UUID, count: SpeakerCount) -> None:
     """Have the speakers of a completed transcript told apart anew, or for the first time.
 
     Raises:

@@ -30,9 +30,8 @@ from jobs_app.models import (
     WorkStatus,
 )
 from jobs_app.models.options import JobOptions
-from jobs_app.models.speakers import StoredTurn
+from jobs_app.models.speakers import SpeakerCount, StoredTurn
 from jobs_app.vocabulary.vocabulary import Vocabulary, vocabulary_of
-from speech.speakers.types import Count
 
 ROWS_AT_ONCE = 500
 CUT_COLUMNS = (
@@ -65,13 +64,13 @@ class Found:
     new: Sequence[Segment]
     gone: Sequence[Segment]
     windows: Sequence[ChunkTranscription]
-    count: Count
+    count: SpeakerCount
     vocabulary: Vocabulary
     next_segment: int
 
 
-def count_of(options: JobOptions) -> Count:
-    return Count(options.num_speakers, options.min_speakers, options.max_speakers)
+def count_of(options: JobOptions) -> SpeakerCount:
+    return SpeakerCount(options.num_speakers, options.min_speakers, options.max_speakers)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ them by the way, and go with the window: with its job, its recording and its own
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from django.db import models
 
@@ -16,6 +16,14 @@ from jobs_app.models.work import ChunkTranscription
 LONGEST_NAME = 100
 StoredTurn: TypeAlias = tuple[int, int, str]
 """Start and end in milliseconds on the timeline of the recording, and the label of the speaker."""
+
+
+class SpeakerCount(NamedTuple):
+    """What is known of the number of speakers. `exactly` goes before the others."""
+
+    exactly: int | None = None
+    at_least: int | None = None
+    at_most: int | None = None
 
 
 class WindowVoices(models.Model):

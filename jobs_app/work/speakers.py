@@ -37,7 +37,7 @@ from jobs_app.work.timeline import Timeline
 from speech import speakers
 from speech.errors import SpeechError, UnreadableVoices
 from speech.samples import Samples
-from speech.speakers import HeardWindow, Said, Speakers, label_of
+from speech.speakers import Count, HeardWindow, Said, Speakers, label_of
 from speech.text.spacing import join_texts
 from speech.types import SpeechSegment
 
@@ -128,7 +128,7 @@ def _find(step: JobStep, run: Run) -> Found:
     )
     heard = [HeardWindow(start_ms, end_ms, bytes(packed)) for start_ms, end_ms, packed in voices]
     run.advance(0)
-    who = speakers.tell_apart(heard, count)
+    who = speakers.tell_apart(heard, Count(*count))
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]

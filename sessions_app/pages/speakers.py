@@ -14,14 +14,13 @@ from django.views.decorators.http import require_POST
 from jobs_app.lifecycle.naming import ask_for_speakers, merge_speakers, rename_speaker, speakers_step_of
 from jobs_app.models import WORK_OPEN, JobStatus, TranscriptionJob
 from jobs_app.models.options import MOST_SPEAKERS
-from jobs_app.models.speakers import LONGEST_NAME
+from jobs_app.models.speakers import LONGEST_NAME, SpeakerCount
 from people_app.tokens import person
 from rest.refusals import Refusal
 from sessions_app.transcripts.paragraphs import colour_of
 from sessions_app.transcripts.reading import Reading
 from sessions_app.transcripts.speakers import NUMBERS, SpeakersInput
 from speech.errors import NotSupported
-from speech.speakers import Count
 
 
 def speakers_card(job: TranscriptionJob, reading: Reading) -> dict[str, object] | None:
@@ -92,6 +91,6 @@ def _change(job_id: uuid.UUID, given: dict[str, object]) -> None:
         ask_for_speakers(job_id, _count(given))
 
 
-def _count(given: dict[str, object]) -> Count:
+def _count(given: dict[str, object]) -> SpeakerCount:
     exactly, at_least, at_most = (given.get(name) for name in NUMBERS)
-    return Count(exactly, at_least, at_most)  # type: ignore[arg-type]  # numbers, by the serializer
+    return SpeakerCount(exactly, at_least, at_most)  # type: ignore[arg-type]  # numbers, by the serializer

@@ -14,11 +14,10 @@ from rest_framework.views import APIView
 from jobs_app.lifecycle.naming import ask_for_speakers, merge_speakers, rename_speaker
 from jobs_app.models import TranscriptionJob
 from jobs_app.models.options import MOST_SPEAKERS
-from jobs_app.models.speakers import LONGEST_NAME
+from jobs_app.models.speakers import LONGEST_NAME, SpeakerCount
 from people_app.tokens import person
 from rest.outputs import ErrorOutput
 from sessions_app.transcripts.reading import speakers_of
-from speech.speakers import Count
 
 NUMBERS = ("num_speakers", "min_speakers", "max_speakers")
 
@@ -110,7 +109,7 @@ class SpeakersView(APIView):
         elif "into" in given:
             merge_speakers(job_id, given["label"], given["into"])
         else:
-            ask_for_speakers(job_id, Count(*(given.get(name) for name in NUMBERS)))
+            ask_for_speakers(job_id, SpeakerCount(*(given.get(name) for name in NUMBERS)))
             return _speakers(job_id, status=202)
         return _speakers(job_id)
 

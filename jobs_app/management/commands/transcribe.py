@@ -125,7 +125,7 @@ def transcribe(
             bar.update(window.end_ms - bar.n)
     if not options.diarize:
         return segments, report, SpeakersState.NONE
-    segments, state = _told_apart(segments, voices, count_of(options))
+    segments, state = _told_apart(segments, voices, Count(*count_of(options)))
     return segments, report, state
 
 

@@ -26,6 +26,7 @@ from jobs_app.models import (
     WindowVoices,
     WorkStatus,
 )
+from jobs_app.models.speakers import SpeakerCount
 from jobs_app.models.transcripts import Segment
 from jobs_app.models.vocabulary import Correction
 from jobs_app.work import unit
@@ -135,7 +136,7 @@ def test_a_failure_never_costs_the_text(alice, new_job, voices, monkeypatch, whe
 def test_voices_of_another_version_are_heard_anew(alice, told, voices):
     job = told(alice)
     WindowVoices.objects.update(packed=b"of old")
-    ask_for_speakers(job.pk, Count())
+    ask_for_speakers(job.pk, SpeakerCount())
     work()
     assert voices.heard == [8000, 8000]
     assert said(job) == IN_TURN
@@ -147,7 +148,7 @@ def test_another_number_of_speakers_joins_and_cuts_anew_and_keeps_names(alice, t
     rename_speaker(job.pk, "S1", "  Anna  Okafor ")
     numbers = set(job.segments.values_list("number", flat=True))
     voices.every_ms = 4000
-    ask_for_speakers(job.pk, Count(exactly=2))
+    ask_for_speakers(job.pk, SpeakerCount(exactly=2))
     assert speakers_step_of(TranscriptionJob.objects.get(pk=job.pk)) == "waiting"
     work()
     job.refresh_from_db()
@@ -170,7 +171,7 @@ def test_what_people_edited_is_neither_joined_nor_cut(alice, told, voices):
         job=job, segment_number=part.number, kind="text", value="Three and four", made_by=alice
     )
     voices.every_ms = 8000
-    ask_for_speakers(job.pk, Count())
+    ask_for_speakers(job.pk, SpeakerCount())
     work()
     assert said(job) == [("S1", "w0000 w0001 w0002"), ("S1", "w0003 w0004"), ("S1", "w0005 w0006 w0007")]
     assert job.segments.filter(number=part.number).exists()
@@ -179,7 +180,7 @@ def test_what_people_edited_is_neither_joined_nor_cut(alice, told, voices):
 def test_a_transcript_gets_speakers_afterwards(alice, new_job, voices):
     job = new_job(alice, seconds=8)
     work()
-    ask_for_speakers(job.pk, Count(at_most=4))
+    ask_for_speakers(job.pk, SpeakerCount(at_most=4))
     work()
     job.refresh_from_db()
     assert said(job) == IN_TURN
@@ -189,12 +190,12 @@ def test_a_transcript_gets_speakers_afterwards(alice, new_job, voices):
 
 def test_the_number_may_change_while_it_is_worked_on(alice, told, voices, monkeypatch):
     job = told(alice)
-    ask_for_speakers(job.pk, Count(exactly=2))
+    ask_for_speakers(job.pk, SpeakerCount(exactly=2))
     tell_apart = voices.tell_apart
 
     def meanwhile(windows, count):
         if count.exactly == 2:
-            ask_for_speakers(job.pk, Count(exactly=1))
+            ask_for_speakers(job.pk, SpeakerCount(exactly=1))
         return tell_apart(windows, count)
 
     monkeypatch.setattr("speech.speakers.tell_apart", meanwhile)
@@ -210,7 +211,7 @@ def test_corrections_hold_in_the_parts(alice, told, voices):
     assert job.transcript.text.split()[3] == "three"
     Correction.objects.create(owner=alice, from_text="w0006", to_text="six")
     apply_again(job.pk)
-    ask_for_speakers(job.pk, Count(exactly=1))
+    ask_for_speakers(job.pk, SpeakerCount(exactly=1))
     work()
     assert said(job) == [("S1", "w0000 w0001 w0002 three w0004"), ("S1", "w0005 six w0007")]
 
@@ -237,12 +238,12 @@ def test_what_cannot_be_said_of_speakers(alice, told, new_job):
     with pytest.raises(NoSuchSpeaker):
         merge_speakers(job.pk, "S1", into="S9")
     with pytest.raises(NotSupported):
-        ask_for_speakers(job.pk, Count(at_least=3, at_most=2))
+        ask_for_speakers(job.pk, SpeakerCount(at_least=3, at_most=2))
     other = new_job(alice, seconds=1)
     with pytest.raises(NotReady):
         rename_speaker(other.pk, "S1", "Anna")
     with pytest.raises(WrongState):
-        ask_for_speakers(other.pk, Count())
+        ask_for_speakers(other.pk, SpeakerCount())
 
 
 def test_names_that_were_asked_for_go_by_who_speaks_first(alice, told):
