@@ -1,4 +1,4 @@
-"""The plugin `tests.emptied`: what a test commits is not there in the next one."""
+"""The plugin `tests.plugins.emptied`: what a test commits is not there in the next one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
 
-from tests import emptied
+from tests.plugins import emptied
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -4,7 +4,7 @@ After each of them Django empties every table, for which PostgreSQL needs a seco
 and then makes content types and permissions anew. Here rows are deleted where there are any, and those two
 stay: no test changes them.
 
-PYTEST_DONT_REWRITE, for the same reason as `tests.processes`.
+PYTEST_DONT_REWRITE, for the same reason as `tests.plugins.processes`.
 """
 
 from __future__ import annotations
