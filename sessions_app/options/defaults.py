@@ -10,9 +10,13 @@ from people_app.models import User
 from sessions_app.options.known import known_languages
 from speech.errors import NotSupported
 
-PAIRS = ({"engine", "model"}, {"fallback_engine", "fallback_model"})
+TOGETHER = (
+    {"engine", "model"},
+    {"fallback_engine", "fallback_model"},
+    {"num_speakers", "min_speakers", "max_speakers"},
+)
 """Options that depend on each other: a model belongs to its engine. If a request names one, no preference
-fills in the other.
+fills in the others.
 """
 
 
@@ -27,12 +31,12 @@ def options_for(user: User, given: Mapping[str, object], accept_language: str = 
     Raises:
         NotSupported: the request asks for something that the engine cannot do or the site does not have.
     """
-    named = {name for pair in PAIRS if pair & given.keys() for name in pair}
+    named = {name for group in TOGETHER if group & given.keys() for name in group}
     preferred = {name: value for name, value in user.job_defaults.items() if name not in named}
     known = known_languages(user, accept_language)
     try:
         return resolve_options(**known, **{**preferred, **given})
     except NotSupported:
-        names_model = not given.keys().isdisjoint(PAIRS[0])
+        names_model = not given.keys().isdisjoint(TOGETHER[0])
         allowed = {"languages": preferred["languages"]} if names_model and "languages" in preferred else {}
         return resolve_options(**known, **{**allowed, **given})
