@@ -12,6 +12,7 @@ from faster_whisper import WhisperModel
 
 from speech.engines.base import EngineSettings
 from speech.errors import AGAIN, EngineFailed, ModelUnavailable
+from speech.samples import Samples
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,14 @@ class Model(WhisperModel):  # type: ignore[misc]
     def first_time_token(self) -> int:
         """The token of the time 0."""
         return int(self.hf_tokenizer.token_to_id("<|notimestamps|>")) + 1
+
+    def language_of(self, sound: Samples) -> tuple[str, float]:
+        """Return the language of the first half minute, and its probability."""
+        try:
+            found = self.detect_language(features=self.feature_extractor(sound))
+        except (RuntimeError, ValueError, MemoryError) as e:
+            raise engine_failed(e) from e
+        return found[0], float(found[1])
 
     def detect_language(self, audio: Any = None, features: Any = None, **options: Any) -> Any:
         # Transcribing leaves out the last frame. This leaves it out, too, so that short windows are encoded

@@ -39,9 +39,12 @@ def most_tokens(n_samples: int) -> int:
 
 
 @contextmanager
-def short_context(model: Model, least_frames: int = 0) -> Iterator[None]:
-    """Let the model encode only the sound and a little silence, until the end of the `with`."""
-    model.least_frames = least_frames
+def short_context(model: Model, *, longer: bool = False) -> Iterator[None]:
+    """Let the model encode only the sound and a little silence, until the end of the `with`.
+
+    If `longer`, it encodes LEAST_FRAMES at least.
+    """
+    model.least_frames = LEAST_FRAMES if longer else 0
     try:
         yield
     finally:
