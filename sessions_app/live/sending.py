@@ -23,6 +23,8 @@ from speech.sound.resampling import Resampling
 from speech.types import SAMPLE_RATE, ms_to_samples, samples_to_ms
 
 PIECE_S = 0.5
+LARGE_PIECE_S = 4
+"""So much is stored at once of what comes faster than it is spoken, after a drop."""
 AHEAD_S = 30
 AHEAD_AFTER_RESUME_S = 60
 """So much more audio than time may come after the start: a client may have recorded while it was away."""
@@ -49,6 +51,7 @@ class Sender:
         self._skip = 0  # bytes that are here already
         self._came = 0  # samples, at the rate of the client
         self._flush_at = float("inf")
+        self._stored_at = float("-inf")
         self._sign_of_life_at = 0.0
         self.n_pieces = 0
         self.reach = Reach((), 0, 0)
@@ -89,9 +92,12 @@ class Sender:
         if self._came / self._rate > time.monotonic() - self._began + self._ahead_s:
             raise TooFast
         self._take(frame if self._resampling is None else self._resampling.add(frame))
-        if len(self._unsaved) >= PIECE_S * SAMPLE_RATE * SAMPLE_BYTES:
-            return await self.flush()
-        return False
+        return await self.flush() if self._is_piece_full() else False
+
+    def _is_piece_full(self) -> bool:
+        seconds = len(self._unsaved) / (SAMPLE_RATE * SAMPLE_BYTES)
+        hurries = time.monotonic() - self._stored_at < PIECE_S / 2
+        return seconds >= (LARGE_PIECE_S if hurries else PIECE_S)
 
     def _take(self, pcm: bytes) -> None:
         skipped = min(self._skip, len(pcm))
@@ -119,6 +125,7 @@ class Sender:
                 if time.monotonic() > give_up_at:
                     raise TryAgain from error
             await asyncio.sleep(PAUSE_S)
+        self._stored_at = time.monotonic()
         return self.end > before
 
     async def _flush(self) -> bool:
