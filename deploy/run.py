@@ -48,7 +48,8 @@ ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 120
 # How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger.
 WEBSOCKETS = (
-    *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
+    *("--ws", "transcribe_site.edge.unread:Protocol"),
+    *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
     *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
 )
 

@@ -28,6 +28,7 @@ from sessions_app.live.protocol import (
     Idle,
     KeepAlive,
     NotRead,
+    Shown,
     Start,
     Stop,
     Watch,
@@ -56,7 +57,7 @@ class Unexpected(Refusal):
 
 
 class Socket:
-    """A socket that was let in. `job` is the last news of the job with the id `job_id`."""
+    """A socket that was let in. `job` is the last news of a job, mostly of the one with the id `job_id`."""
 
     def __init__(
         self, hub: Hub, store: Store, visitor: Visitor, session_id: uuid.UUID, receive: Receive, send: Send
@@ -69,9 +70,12 @@ class Socket:
         self.job: JobNow | None = None
         self._receive = receive
         self._line = Line(send)
+        self._begun = False
+        self._shown = Shown(-1, None)
         self._told: Told | None = None
         self._sender: Sender | None = None
         self._stopped = False
+        self._reopen = False
         self._life_at = self._frame_at = time.monotonic()
         self._out: deque[Message] = deque()
         self._saved: Message | None = None
@@ -109,9 +113,18 @@ class Socket:
 
     # --- For the hub -------------------------------------------------------------------------------
 
+    def follow(self, job_id: uuid.UUID | None) -> None:
+        """From now on the client is told of this job, since the one before was deleted."""
+        self.job_id = job_id
+        self._wake.set()
+
     def news(self, job: JobNow) -> None:
-        if self.job is not None and self.job.id != job.id:
-            self._told = Told(-1)  # another run has other numbers
+        if self._told is None:
+            self._told = Told(job.id, self._shown.of(job.id))
+        elif self._told.job_id != job.id:
+            # Another run has other numbers, and nobody hears it yet.
+            self._told = Told(job.id, -1)
+            self._reopen = self._reopen or self.sender_id is not None
         self.job = job
         self._wake.set()
 
@@ -156,7 +169,7 @@ class Socket:
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the client; None if it need not say anything."""
-        if self._stopped or (self._sender is None and self._told is not None):
+        if self._stopped or (self._sender is None and self._begun):
             return None
         at = self._life_at + settings.LIVE_IDLE_S
         if self._sender is not None:
@@ -166,7 +179,7 @@ class Socket:
     async def _nothing_came(self) -> None:
         if self._sender is not None and time.monotonic() >= self._sender.flush_at:
             if await self._sender.flush():
-                self._say_saved(self._sender)
+                await self._stored(self._sender)
         elif time.monotonic() >= self._life_at + settings.LIVE_IDLE_S:
             raise Idle
 
@@ -183,18 +196,25 @@ class Socket:
             raise BadFrame
         if time.monotonic() - self._frame_at > settings.LIVE_IDLE_S / 2:
             # After a pause, live hosts may no longer hear this recording.
-            await self._open_live()
+            self._reopen = await self._open_live()
         self._frame_at = time.monotonic()
         if await self._sender.add(frame):
-            self._say_saved(self._sender)
+            await self._stored(self._sender)
+
+    async def _stored(self, sender: Sender) -> None:
+        self._say_saved(sender)
+        if self._reopen:
+            self._reopen = False
+            await self._open_live()
 
     async def _do(self, message: Start | Watch | Stop | KeepAlive) -> None:
         match message:
-            case Start() if self._told is None:
+            case Start() if not self._begun:
                 await self._start(message)
-            case Watch() if self._told is None:
+            case Watch() if not self._begun:
+                self._begun = True
                 self._say_ready(await threads.run(lambda: reach_of(self.session_id)))
-                await self._tell_from(message.seen)
+                await self._tell_from(message.shown)
             case Stop() if self._sender is not None and not self._stopped:
                 await self._sender.finish()
                 self._stopped = True
@@ -204,22 +224,24 @@ class Socket:
                 if self._sender is not None and not self._stopped:
                     await self._sender.keep_alive()
                     if await self._sender.flush():
-                        self._say_saved(self._sender)
+                        await self._stored(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
     async def _start(self, start: Start) -> None:
+        self._begun = True
         self.visitor.check_may_send()
         sender = Sender(self.session_id, start, self._store)
         await sender.begin()
         self._sender = sender
         logger.info("recording %s: a socket sends from %s ms on", self.session_id, sender.received_ms)
         self._say_ready(sender.reach)
-        await self._tell_from(start.seen)
-        await self._open_live()
+        await self._tell_from(start.shown)
+        # A live host that gives this recording up at this moment does so before it sees what comes now.
+        self._reopen = await self._open_live()
 
-    async def _open_live(self) -> None:
-        """Have the recording heard live. If that cannot be, it is stored all the same."""
+    async def _open_live(self) -> bool:
+        """Have the recording heard live. Return whether that can be; it is stored all the same."""
         self._frame_at = time.monotonic()
         try:
             await threads.run(lambda: open_live(RecordingSession.objects.get(pk=self.session_id)))
@@ -228,11 +250,13 @@ class Socket:
         except LiveUnavailable as unavailable:
             self._out.append(error(unavailable))
             self._wake.set()
+            return False
+        return True
 
-    async def _tell_from(self, seen: int) -> None:
-        self._told = Told(seen)
+    async def _tell_from(self, shown: Shown) -> None:
+        self._shown = shown
         self._wake.set()
-        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=seen))
+        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=shown.seen))
         self._hub.look(self)
 
     def _say_ready(self, reach: Reach) -> None:
@@ -270,7 +294,8 @@ class Socket:
         if self._ending is not None:
             await self._line.end(self._ending)
             return True
-        job = self.job
+        # If the job was deleted, there may be no other one, or no news of it yet.
+        job = self.job if self.job is not None and self.job.id == self.job_id else None
         if job is not None and self._told is not None:
             await self._told.tell(job, self._line.say)
         return await self._is_done(job)

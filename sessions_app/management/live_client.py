@@ -30,7 +30,7 @@ FRAME = SAMPLE_RATE // 10
 """Samples in one message: 100 ms."""
 FRAMES_AT_ONCE = 20
 """Between so many frames it is looked at what the server says."""
-CATCH_UP = 8
+CATCH_UP = 20
 """What was not sent while there was no connection follows so many times as fast as it was spoken."""
 AHEAD_S = 25
 """A server takes 30 s of audio more than the time since `ready`."""
@@ -157,7 +157,9 @@ class Live:
         self._session_id = session_id
         self._sound = sound
         self._patience_s = patience_s
+        # The last final that was told, and the job that it is of.
         self._have: str | None = None
+        self._job: str | None = None
         self.speed = speed
         self.resumes = resume
         # When the first sample of the recording was spoken, had it been spoken `speed` times as fast.
@@ -224,6 +226,9 @@ class Live:
             match message["type"]:
                 case "ready" if self._sound is not None:
                     sending = _Sending(self, self._sound, socket, message["received_ms"])
+                case "job":
+                    self._have = self._have if self._job == message["job"] else None
+                    self._job = message["job"]
                 case "segment" if message["kind"] == "final":
                     self._have = message["id"]
                 case "error" if message["code"] in _AGAIN or (message["code"] == "too_many" and self.resumes):
@@ -244,6 +249,8 @@ class Live:
                 message["resume"] = True
         if self._have is not None:
             message["have"] = self._have
+        if self._job is not None:
+            message["job"] = self._job
         return message
 
 
