@@ -118,16 +118,28 @@ def conversation(
     kinds = [kind for kind, given in (("overlap", overlap), ("telephone", telephone)) if given]
     return Conversation(
         ", ".join([f"{len({turn.speaker for turn in turns})} people", *kinds, f"seed {seed}"]),
-        _telephone(samples) if telephone else samples,
+        _rounded(_telephone(samples) if telephone else samples),
         _filled(turns),
     )
 
 
+def _rounded(samples: Samples) -> Samples:
+    """Return the samples as the working copy of a recording keeps them, in 16 bits."""
+    return (np.rint(samples * 32768) / 32768).astype(np.float32)
+
+
 def _telephone(samples: Samples) -> Samples:
+    """Return what a telephone leaves: 300 to 3400 Hz, in the 256 steps of mu-law."""
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     spectrum[(hz < 300) | (hz > 3400)] = 0
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    narrow = np.fft.irfft(spectrum[: len(samples) // 4 + 1], len(samples) // 2) / 2
+    steps = np.rint(127 * np.sign(narrow) * np.log1p(255 * np.minimum(1, np.abs(narrow))) / np.log(256))
+    narrow = np.sign(steps) * np.expm1(np.abs(steps) / 127 * np.log(256)) / 255
+    wide = np.zeros_like(spectrum)
+    half = np.fft.rfft(narrow)
+    wide[: len(half)] = 2 * half
+    return np.fft.irfft(wide, len(samples)).astype(np.float32)
 
 
 def _filled(turns: list[Turn]) -> list[Turn]:
