@@ -78,6 +78,12 @@ class NotRead(Refusal):
     sentence = "You do not read what is sent to you. Connect again."
 
 
+class Unexpected(Refusal):
+    status = 500
+    code = "internal_error"
+    sentence = "Something went wrong inside the server. All that was said to be saved is kept; connect again."
+
+
 def close_code(refusal: Refusal) -> int:
     return CLOSE_TRY_AGAIN if refusal.status == TRY_AGAIN_STATUS else APPLICATION_CODES + refusal.status
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 
@@ -11,7 +12,7 @@ from django.db import IntegrityError
 
 from jobs_app.api.errors import RefusedBySpeech
 from rest.disk import StorageFull, is_full
-from rest.refusals import TryAgain
+from rest.refusals import Refusal, TryAgain
 from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import storing, threads
@@ -21,6 +22,8 @@ from sessions_app.models.live import SAMPLE_BYTES
 from speech.errors import AudioTooLong
 from speech.sound.resampling import Resampling
 from speech.types import SAMPLE_RATE, ms_to_samples, samples_to_ms
+
+logger = logging.getLogger(__name__)
 
 PIECE_S = 0.5
 LARGE_PIECE_S = 4
@@ -77,6 +80,7 @@ class Sender:
         # The client sends from the last whole millisecond.
         self._skip = (self.end - ms_to_samples(self.received_ms)) * SAMPLE_BYTES
         self._began = time.monotonic()
+        logger.info("recording %s: a socket sends from %s ms on", self.session_id, self.received_ms)
 
     async def add(self, frame: bytes) -> bool:
         """Take a frame of the client. Return whether `end` has grown.
@@ -175,6 +179,13 @@ class Sender:
 
     def _note_sign_of_life(self) -> None:
         self._sign_of_life_at = time.monotonic() + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
+
+    def log_end(self, ending: Refusal | None) -> None:
+        why = f": {ending.code}" if ending else ""
+        logger.info(
+            "recording %s: the socket has ended at %s ms, after %s pieces%s",
+            *(self.session_id, self.received_ms, self.n_pieces, why),
+        )
 
     def _look(self, reach: Reach) -> None:
         """Go on from where the recording is now. A chunk may hold what is still to come here."""

@@ -14,11 +14,11 @@ from typing import Any
 from django.conf import settings
 
 from jobs_app.api.errors import refusal_of
-from jobs_app.lifecycle.live import LiveUnavailable, open_live
+from jobs_app.lifecycle.live import LiveUnavailable
 from rest.refusals import Refusal
 from sessions_app.arrival.pieces import Reach, reach_of
-from sessions_app.arrival.refusals import SessionFinished, SessionGone
-from sessions_app.live import looking, threads
+from sessions_app.arrival.refusals import SessionFinished
+from sessions_app.live import looking, storing, threads
 from sessions_app.live.hub import COUNTS, Hub
 from sessions_app.live.looking import JobNow
 from sessions_app.live.protocol import (
@@ -31,6 +31,7 @@ from sessions_app.live.protocol import (
     Shown,
     Start,
     Stop,
+    Unexpected,
     Watch,
     error,
     message_of,
@@ -39,7 +40,6 @@ from sessions_app.live.sending import Sender
 from sessions_app.live.storing import Store
 from sessions_app.live.telling import Line, Message, Send, Told
 from sessions_app.live.visitors import Visitor
-from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +48,6 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 LAST_STORE_S = 5
 """After a client has left, what came last is stored within this time, or not at all; the client has it."""
-
-
-class Unexpected(Refusal):
-    status = 500
-    code = "internal_error"
-    sentence = "Something went wrong inside the server. All that was said to be saved is kept; connect again."
 
 
 class Socket:
@@ -109,7 +103,7 @@ class Socket:
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
             if self._sender is not None:
-                self._log_end(self._sender)
+                self._sender.log_end(self._ending)
 
     # --- For the hub -------------------------------------------------------------------------------
 
@@ -212,9 +206,7 @@ class Socket:
             case Start() if not self._begun:
                 await self._start(message)
             case Watch() if not self._begun:
-                self._begun = True
-                self._say_ready(await threads.run(lambda: reach_of(self.session_id)))
-                await self._tell_from(message.shown)
+                await self._begin(await threads.run(lambda: reach_of(self.session_id)), message.shown)
             case Stop() if self._sender is not None and not self._stopped:
                 await self._sender.finish()
                 self._stopped = True
@@ -229,14 +221,11 @@ class Socket:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
     async def _start(self, start: Start) -> None:
-        self._begun = True
         self.visitor.check_may_send()
         sender = Sender(self.session_id, start, self._store)
         await sender.begin()
         self._sender = sender
-        logger.info("recording %s: a socket sends from %s ms on", self.session_id, sender.received_ms)
-        self._say_ready(sender.reach)
-        await self._tell_from(start.shown)
+        await self._begin(sender.reach, start.shown)
         # A live host that gives this recording up at this moment does so before it sees what comes now.
         self._reopen = await self._open_live()
 
@@ -244,24 +233,21 @@ class Socket:
         """Have the recording heard live. Return whether that can be; it is stored all the same."""
         self._frame_at = time.monotonic()
         try:
-            await threads.run(lambda: open_live(RecordingSession.objects.get(pk=self.session_id)))
-        except RecordingSession.DoesNotExist:
-            raise SessionGone from None
+            await threads.run(lambda: storing.begin_hearing(self.session_id))
         except LiveUnavailable as unavailable:
             self._out.append(error(unavailable))
             self._wake.set()
             return False
         return True
 
-    async def _tell_from(self, shown: Shown) -> None:
-        self._shown = shown
+    async def _begin(self, reach: Reach, shown: Shown) -> None:
+        """Tell the client how far the recording is, and from now on what is heard of it."""
+        here = {"received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
+        self._out.append({"type": "ready", **here, "cuts_ms": reach.cuts_ms()})
+        self._begun, self._shown = True, shown
         self._wake.set()
         self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=shown.seen))
         self._hub.look(self)
-
-    def _say_ready(self, reach: Reach) -> None:
-        here = {"received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
-        self._out.append({"type": "ready", **here, "cuts_ms": reach.cuts_ms()})
 
     def _say_saved(self, sender: Sender) -> None:
         saved_ms = sender.reach.saved_ms
@@ -312,12 +298,3 @@ class Socket:
             )
             await self._line.close(CLOSE_NORMAL)
         return done
-
-    def _log_end(self, sender: Sender) -> None:
-        logger.info(
-            "recording %s: the socket has ended at %s ms, after %s pieces%s",
-            self.session_id,
-            sender.received_ms,
-            sender.n_pieces,
-            f": {self._ending.code}" if self._ending else "",
-        )

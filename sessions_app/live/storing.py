@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Now
 
+from jobs_app.lifecycle.live import open_live
 from rest.disk import check_disk
 from sessions_app.arrival.chunks import check_has_track
 from sessions_app.arrival.finishing import compose, finish
@@ -184,6 +185,19 @@ def begin_sending(session_id: uuid.UUID, sender: uuid.UUID) -> Reach:
         check_has_track(session, 1)
         LiveSender.objects.update_or_create(session=session, defaults={"sender": sender})
     return filled(session_id)
+
+
+def begin_hearing(session_id: uuid.UUID) -> None:
+    """Have the recording heard live, if it is not yet.
+
+    Raises:
+        SessionGone: the recording was deleted.
+        LiveUnavailable: nobody can hear it now.
+    """
+    session = RecordingSession.objects.filter(pk=session_id).first()
+    if session is None:
+        raise SessionGone
+    open_live(session)
 
 
 def filled(session_id: uuid.UUID) -> Reach:

@@ -157,9 +157,8 @@ class Live:
         self._session_id = session_id
         self._sound = sound
         self._patience_s = patience_s
-        # The last final that was told, and the job that it is of.
-        self._have: str | None = None
-        self._job: str | None = None
+        # The last final that was told, and its job.
+        self._shown: Message = {}
         self.speed = speed
         self.resumes = resume
         # When the first sample of the recording was spoken, had it been spoken `speed` times as fast.
@@ -226,11 +225,10 @@ class Live:
             match message["type"]:
                 case "ready" if self._sound is not None:
                     sending = _Sending(self, self._sound, socket, message["received_ms"])
-                case "job":
-                    self._have = self._have if self._job == message["job"] else None
-                    self._job = message["job"]
+                case "job" if message["job"] != self._shown.get("job"):
+                    self._shown = {"job": message["job"]}
                 case "segment" if message["kind"] == "final":
-                    self._have = message["id"]
+                    self._shown["have"] = message["id"]
                 case "error" if message["code"] in _AGAIN or (message["code"] == "too_many" and self.resumes):
                     raise _Lost(message["detail"])
                 case "error" if message["code"] == "session_finished" and self.stopped_at:
@@ -247,11 +245,7 @@ class Live:
             message = {"type": "start", "sample_rate": SAMPLE_RATE}
             if self.resumes:
                 message["resume"] = True
-        if self._have is not None:
-            message["have"] = self._have
-        if self._job is not None:
-            message["job"] = self._job
-        return message
+        return message | self._shown
 
 
 class _Sending:
