@@ -191,7 +191,8 @@ class Hub:
         sockets = list(self._sockets)
         visitors = {socket.visitor for socket in sockets}
         sessions = {socket.session_id for socket in sockets}
-        sending = [socket for socket in sockets if socket.sender_id]
+        # A socket that stops while this is asked was not taken over.
+        sending = {socket: socket.sender_id for socket in sockets if socket.sender_id}
         sent = {socket.session_id for socket in sending}
         gone = await threads.run(lambda: logged_out(visitors), threads.looking)
         there = await threads.run(lambda: looking.still_there(sessions), threads.looking)
@@ -201,5 +202,5 @@ class Hub:
                 socket.end(LoggedOut())
             elif socket.session_id not in there:
                 socket.end(SessionGone())
-            elif socket in sending and senders.get(socket.session_id) != socket.sender_id:
+            elif socket in sending and senders.get(socket.session_id) != sending[socket]:
                 socket.end(TakenOver())

@@ -36,6 +36,7 @@ def says(job: TranscriptionJob, **columns) -> None:
     LiveText.objects.filter(job=job).update(version=F("version") + 1, **columns)
 
 
+@transaction.atomic
 def finals(job: TranscriptionJob, *numbers: int, **columns) -> None:
     job.refresh_from_db()
     job.next_segment = max(job.next_segment, *(number + 1 for number in numbers))
