@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 120
-# How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger. Proxies keep
-# a silent connection for a minute.
+# How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger. Most
+# proxies keep a silent connection for a minute.
 WEBSOCKETS = (
     *("--ws", "transcribe_site.edge.unread:Protocol"),
     *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
