@@ -22,7 +22,7 @@ from speech.engines.local.segments import (
     split_at_sentences,
     take_segments,
 )
-from speech.engines.local.short_context import heard_well, most_tokens, short_context
+from speech.engines.local.short_context import heard_well, most_tokens, short_context, without_echo
 from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
 from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, samples_to_ms
@@ -118,7 +118,8 @@ class LocalEngine:
         speech = detector.finish() or [span]
         if speech_ms_in(speech, span) < LEAST_SPEECH_MS:
             options = replace(options, prompt="")
-        heard, info = self._hear_briefly(samples, options)
+        is_english = options.language == "en" or not self.capabilities.detects_language
+        heard, info = self._hear_briefly(samples, options, longer=not is_english)
         options = replace(options, language=info.language)
         segments: list[SpeechSegment] = []
         if heard is not None:
@@ -138,16 +139,20 @@ class LocalEngine:
             language_probabilities=likeliest(dict(info.all_language_probs or ())),
         )
 
-    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
+    def draft(
+        self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+    ) -> tuple[str, str]:
         """Return text and language of an utterance that goes on, as fast as can be.
 
-        The text is empty where Whisper repeats itself, guesses or breaks off.
+        `carefully` takes the time to compare BEAM_SIZE texts. The text is empty where Whisper repeats itself,
+        guesses or breaks off.
 
         Raises:
             SpeechError: for everything that is not a bug.
         """
         plain = replace(options, prompt="")
-        heard, info = self._hear_briefly(samples, plain, beam_size=1, word_timestamps=False)
+        beam_size = BEAM_SIZE if carefully else 1
+        heard, info = self._hear_briefly(samples, plain, beam_size=beam_size, word_timestamps=False)
         return "".join(part.text for part in heard or ()).strip(), info.language
 
     def _transcribe_at_once(
@@ -228,7 +233,7 @@ class LocalEngine:
         return heard
 
     def _hear_briefly(
-        self, sound: Samples, options: TranscribeOptions, **more: Any
+        self, sound: Samples, options: TranscribeOptions, *, longer: bool = False, **more: Any
     ) -> tuple[list[Any] | None, Any]:
         """Decode up to half a minute once, on a short context if the model can.
 
@@ -236,9 +241,11 @@ class LocalEngine:
         """
         limit = most_tokens(len(sound))
         once = replace(options, temperature=0.0)
-        with short_context(self._model) if self.capabilities.short_windows else nullcontext():
+        able = self.capabilities.short_windows
+        with short_context(self._model, longer=longer) if able else nullcontext():
             parts, info = self._start(self._model.transcribe, sound, once, max_new_tokens=limit, **more)
             heard = list(typed_failures(parts))
+        heard = without_echo(heard, len(sound), self._model.first_time_token)
         return (heard if heard_well(heard, limit) else None), info
 
     def _checked_hints(
