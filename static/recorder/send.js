@@ -34,8 +34,11 @@ export class Sender {
     while (this.state !== "done" && !this.gone) {
       const step = this.next();
       try {
-        if (step) await step();
-        if (step) this.heardAt = performance.now();
+        if (step) {
+          await step();
+          this.heardAt = performance.now();
+          this.live?.reached();
+        }
         failures = 0;
         if (this.state !== "done") this.set("sending");
         if (this.state !== "done" && !this.next()) await this.sleep(this.aliveMs);
