@@ -116,7 +116,8 @@ async function keepLive() {
     problem("live", "");
   } catch (refusal) {
     if (!(refusal instanceof Later || refusal instanceof Refused)) throw refusal;
-    problem("live", `${refusal.message} The switch of live words counts for this page, and is not kept for the next one.`, true);
+    const kept = "The switch of live words counts for this page, and is not kept for the next one.";
+    problem("live", `${refusal.message} ${kept}`, true);
   }
 }
 
