@@ -43,14 +43,14 @@ def site(web) -> str:
 
 def test_a_server_that_is_killed_and_one_that_stops_lose_nothing(context, web, numbers, live_host):
     page = open_recorder(context)
-    page.evaluate("window.closed = []")
+    page.evaluate("window.codes = []")
     page.evaluate(
         """() => {
             const Plain = WebSocket;
             window.WebSocket = class extends Plain {
                 constructor(url) {
                     super(url);
-                    this.addEventListener("close", ({ code }) => closed.push(code));
+                    this.addEventListener("close", ({ code }) => codes.push(code));
                 }
             };
         }"""
@@ -61,10 +61,10 @@ def test_a_server_that_is_killed_and_one_that_stops_lose_nothing(context, web, n
         (web.kill, 1006, "Reconnecting. Everything is kept."),
         (web.stop, 1012, "The server is being started again. Everything is kept."),
     ):
-        page.evaluate("closed.length = 0")
+        page.evaluate("codes.length = 0")
         end()
         expect(page.locator("#live-note")).to_have_text(calm)
-        assert page.evaluate("closed[0]") == code
+        assert page.evaluate("codes[0]") == code
         web.start()
         now = samples_of(page) // SAMPLE_RATE
         until(page, lambda now=now: now + 1 in numbers_in(page, "#text"), "the words after it")
