@@ -108,6 +108,17 @@ class ModelUnavailable(SpeechError):
     )
 
 
+class UnreadableVoices(SpeechError):
+    """The voices of a window were packed by another version, or are damaged. They have to be heard again."""
+
+    code = "unreadable_voices"
+    permanent = True
+    message = (
+        "The speakers of this recording were heard by another version of this service. "
+        "Transcribe it again to tell them apart."
+    )
+
+
 class EngineFailed(SpeechError):
     """The engine failed on this audio this time."""
 

@@ -9,7 +9,7 @@ lengths of its packets tell to the sample where the piece begins.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from speech.files.concatenated import layout_of
 from speech.files.parts import Part, PartFile
 from speech.probing.mp4_index import index_length
 from speech.probing.probe import media_file, open_media
+from speech.sound.channels import Channels
 from speech.sound.level import GainControl
 from speech.sound.packets import decoder_of, frames_of, packets_after, packets_of, start_s_of
 from speech.sound.timeline import TrackTimeline
@@ -67,6 +68,7 @@ def decode(
     max_duration_s: int,
     start_sample: int | None = None,
     wish: TrackWish | None = None,
+    on_channels: Callable[[Channels], None] | None = None,
 ) -> Iterator[Samples]:
     """Yield the recording as 16 kHz mono int16 blocks of about a second, and fill `report` meanwhile.
 
@@ -80,13 +82,16 @@ def decode(
     packet that is cut off at the end is left for the piece with its rest, and it is no error if there is no
     sound. Only one track is decoded.
 
+    `on_channels` is given the samples of all channels before they become one, or of several tracks side by
+    side, of shape (channels, n). It is called before the block with the same sound comes.
+
     Raises, during the iteration, AudioTooLong if more than `max_duration_s` come out, UnreadableAudio,
     UnsupportedMedia, NoAudio, NoSuchTrack, and OSError if the disk fails.
     """
     gain_control = GainControl(shortest_s=0 if start_sample is None else _SHORTEST_RAISED_S)
     others: list[DecodeReport] = []
     with media_file(source) as file:
-        pieces = _all_samples(file, report, others, wish or TrackWish(), start_sample)
+        pieces = _all_samples(file, report, others, wish or TrackWish(), start_sample, on_channels)
         for block in gain_control.to_int16(_blocks(pieces)):
             report.samples += len(block)
             report.raised, report.raised_samples = gain_control.raised, gain_control.raised_samples
@@ -111,6 +116,7 @@ def _all_samples(
     others: list[DecodeReport],
     wish: TrackWish,
     start_sample: int | None,
+    on_channels: Callable[[Channels], None] | None,
 ) -> Iterator[Float]:
     """Yield the samples of all files that `file` holds one after another, on one timeline.
 
@@ -120,7 +126,7 @@ def _all_samples(
     layout = layout_of(file)
     report.unread_bytes = layout.unread_bytes
     report.parts = 0
-    timeline = TrackTimeline(report, start_sample or 0)
+    timeline = TrackTimeline(report, start_sample or 0, on_channels)
     first_error: SpeechError | None = None
     for part in layout.parts:
         try:
@@ -128,7 +134,7 @@ def _all_samples(
             if choice.count > 1 and not report.audio_tracks:
                 report.audio_tracks = choice.as_json()
             if len(choice.heard) > 1:
-                yield from _several(file, part, choice, report, others, timeline)
+                yield from _several(file, part, choice, report, others, timeline, on_channels)
             else:
                 is_last = part is layout.parts[-1]
                 yield from _track(
@@ -176,6 +182,7 @@ def _several(
     report: DecodeReport,
     others: list[DecodeReport],
     timeline: TrackTimeline,
+    on_channels: Callable[[Channels], None] | None,
 ) -> Iterator[Float]:
     """Yield several tracks as one sound. Each has its own clock, which begins where `timeline` ends."""
     beside = [DecodeReport() for _ in choice.heard[1:]]
@@ -185,7 +192,7 @@ def _several(
         for number, one in zip(choice.heard, [report, *beside], strict=True)
     ]
     try:
-        for block in mix_tracks(tracks, choice.gains):
+        for block in mix_tracks(tracks, choice.gains, on_channels):
             timeline.pass_by(len(block))
             yield block
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import gcd, inf
 
 import av
@@ -33,10 +33,17 @@ def _is_repeated(late_s: float, length_s: float) -> bool:
 class TrackTimeline:
     """Resamples and mixes frames, and puts each where its time stamp says, in samples from the file's zero.
 
-    What lies before the sample `keep_from` has its place, but is not returned.
+    What lies before the sample `keep_from` has its place, but is not returned. `on_channels` is given what is
+    mixed, as it was before.
     """
 
-    def __init__(self, report: DecodeReport, keep_from: int = 0) -> None:
+    def __init__(
+        self,
+        report: DecodeReport,
+        keep_from: int = 0,
+        on_channels: Callable[[Channels], None] | None = None,
+    ) -> None:
+        self._on_channels = on_channels
         self._zero_s: float | None = None
         self._begin_s = 0.0  # where this file began, if several were joined
         self._origin_s: float | None = None
@@ -189,7 +196,7 @@ class TrackTimeline:
             left -= length
             silence = self._kept(np.zeros((self._channels, length), dtype=np.float32))
             self._report.filled_samples += silence.shape[1]
-            yield from self._mixer.feed(silence)
+            yield from self._fed(silence)
         self._base = self._out
 
     def _kept(self, samples: Channels) -> Channels:
@@ -208,7 +215,12 @@ class TrackTimeline:
             channels = part.layout.nb_channels
             # `to_ndarray` joins planes, of which there is only one here, and takes three times as long.
             packed = np.frombuffer(part.planes[0], np.float32, part.samples * channels)  # type: ignore[call-overload]
-            yield from self._mixed(self._mixer.feed(self._kept(packed.reshape(-1, channels).T)))
+            yield from self._fed(self._kept(packed.reshape(-1, channels).T))
+
+    def _fed(self, channels: Channels) -> list[Float]:
+        if self._on_channels is not None:
+            self._on_channels(channels)
+        return self._mixed(self._mixer.feed(channels))
 
     def _mixed(self, blocks: list[Float]) -> list[Float]:
         self._report.peak = max(self._report.peak, self._mixer.peak)

@@ -21,6 +21,7 @@ from soundfile import LibsndfileError, SoundFile
 
 from speech.errors import UnreadableAudio
 from speech.probing.probe import probe
+from speech.sound.channels import Channels
 from speech.sound.decode import decode
 from speech.sound.tracks.wish import TrackWish
 from speech.types import SAMPLE_RATE, DecodeReport, ms_to_samples
@@ -62,15 +63,17 @@ def write_working_copy(
     wish: TrackWish | None = None,
     on_progress: Callable[[int, int | None], None] | None = None,
     on_block: Callable[[Block, int], None] | None = None,
+    on_channels: Callable[[Channels], None] | None = None,
 ) -> DecodeReport:
     """Decode `source` into `folder`, and return what decoding found. `wish` says which audio tracks are
     heard.
 
     `on_progress(done_ms, total_ms)` is called every 10 s of sound; `total_ms` is what the header says, or
     None. `on_block(samples, readable)` gets all samples in blocks of about a second, with how many samples
-    from the start `read_range` can give by then. An exception from either ends the work. Raises what `decode`
-    raises, and OSError, for example if the disk is full. Nothing is left behind then. A killed process leaves
-    whole parts, which the next one replaces, and a hidden `.NAME.*.part`.
+    from the start `read_range` can give by then. `on_channels` is as in `decode`. An exception from any of
+    them ends the work. Raises what `decode` raises, and OSError, for example if the disk is full. Nothing is
+    left behind then. A killed process leaves whole parts, which the next one replaces, and a hidden
+    `.NAME.*.part`.
 
     Several processes may write the same copy at once, such as those of a cancelled job and the next one. If
     one of them fails, the copy may lack parts in the end, and must be written again.
@@ -85,7 +88,12 @@ def write_working_copy(
     try:
         with ExitStack() as part:
             blocks = decode(
-                source, report=report, max_duration_s=max_duration_s, start_sample=start_sample, wish=wish
+                source,
+                report=report,
+                max_duration_s=max_duration_s,
+                start_sample=start_sample,
+                wish=wish,
+                on_channels=on_channels,
             )
             for block in _cut_at_parts(blocks):
                 if written % PART == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -40,12 +40,19 @@ def side_by_side(tracks: Sequence[Blocks]) -> Iterator[list[Floats]]:
         held = [samples[length:] for samples in held]
 
 
-def mix_tracks(tracks: Sequence[Blocks], gains: Sequence[float]) -> Iterator[Floats]:
+def mix_tracks(
+    tracks: Sequence[Blocks],
+    gains: Sequence[float],
+    on_channels: Callable[[Floats], None] | None = None,
+) -> Iterator[Floats]:
     """Yield the tracks as one, each multiplied by its gain.
 
-    If they are too loud together, the peaks are compressed.
+    If they are too loud together, the peaks are compressed. `on_channels` is given the tracks side by side,
+    of shape (tracks, n).
     """
     for blocks in side_by_side(tracks):
+        if on_channels is not None:
+            on_channels(np.stack(blocks))
         total = np.zeros(len(blocks[0]), dtype=np.float32)
         for block, gain in zip(blocks, gains, strict=True):
             total += block * np.float32(gain)

@@ -1,0 +1,1 @@
+"""Tell the voices of all windows apart."""

@@ -1,0 +1,1 @@
+"""Hear the voices in a window."""
