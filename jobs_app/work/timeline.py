@@ -34,6 +34,7 @@ from speech.samples import Samples
 from speech.sound.peaks import PeakMeter
 from speech.sound.tracks.wish import AUTO, TrackWish
 from speech.sound.working_copy import Block, new_flac, read_range, write_working_copy
+from speech.speakers import Speakers, people_on_channels
 from speech.types import DecodeReport, ms_to_samples
 from speech.windows.planner import BLOCK_MS
 
@@ -94,6 +95,18 @@ class Timeline:
                 part = self._read(piece, begins - start, ends - start, on_progress)
                 samples[begins - first :][: len(part)] = part
         return samples
+
+    def people_on_channels(self, on_progress: Callable[[], None]) -> Speakers | None:
+        """Return who speaks when, if all the sound is one file with a person on each channel or track.
+
+        `on_progress` is called from time to time. Raises SpeechError and OSError.
+        """
+        if len(self._pieces) != 1 or len(self._placed) != 1:
+            return None
+        with _local_file(self._pieces[0].chunk.file) as path:
+            return people_on_channels(
+                path, max_duration_s=settings.MAX_AUDIO_S, wish=self._wish, on_progress=on_progress
+            )
 
     def _read(
         self, piece: PlacedChunk, first: int, end: int, on_progress: Callable[[], None] | None
