@@ -93,21 +93,12 @@ def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
 def _tell_once(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
     _hear_all(step, run, timeline, persist)
     ended = persist(partial(end_hearing, step))
-    by_channel = _by_channel(run, timeline) if ended is False else None
+    by_channel = timeline.people_on_channels(lambda: run.advance(0)) if ended is False else None
     while ended is False:
         found = persist(partial(_find, step, run, by_channel))
         ended = persist(partial(store_speakers, step, found))
     if ended is None:
         raise LeaseLost(str(step))
-
-
-def _by_channel(run: Run, timeline: Timeline) -> Speakers | None:
-    """Return who speaks on each channel or track, if people have one each."""
-    try:
-        return timeline.people_on_channels(lambda: run.advance(0))
-    except (SpeechError, OSError):
-        logger.exception("%s: its channels could not be looked at", run.work)
-        return None
 
 
 def _hear_all(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
@@ -129,10 +120,7 @@ def _fresh(step: JobStep) -> TranscriptionJob:
 
 
 def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
-    """Tell the speakers of a job apart, and give its segments to them.
-
-    `by_channel` says who speaks if each has a channel, unless people said that there are more or fewer.
-    """
+    """Tell the speakers of a job apart, `by_channel` if possible, and give its segments to them."""
     job = _fresh(step)
     vocabulary = vocabulary_of(step.owner_id)
     count = count_of(job.short_options)
