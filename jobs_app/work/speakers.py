@@ -195,10 +195,8 @@ class _Cut:
         for number, part in enumerate(parts):
             row = first
             if number:
-                row = Segment(
-                    job=self._job, window_id=first.window_id, kind=first.kind, language=first.language
-                )
-                row.part_of = first.number
+                row = Segment(job=self._job, window_id=first.window_id, kind=first.kind)
+                row.part_of, row.language = first.number, first.language
             self._fill(row, part.segment)
             (self.new if number else self.changed).append(row)
             self._texts[row.window_id].append((row.start_ms, row.text))
