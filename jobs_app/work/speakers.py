@@ -93,8 +93,9 @@ def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
 def _tell_once(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
     _hear_all(step, run, timeline, persist)
     ended = persist(partial(end_hearing, step))
+    by_channel = timeline.people_on_channels(lambda: run.advance(0)) if ended is False else None
     while ended is False:
-        found = persist(partial(_find, step, run))
+        found = persist(partial(_find, step, run, by_channel))
         ended = persist(partial(store_speakers, step, found))
     if ended is None:
         raise LeaseLost(str(step))
@@ -118,8 +119,8 @@ def _fresh(step: JobStep) -> TranscriptionJob:
     return job
 
 
-def _find(step: JobStep, run: Run) -> Found:
-    """Tell the speakers of a job apart, and give its segments to them."""
+def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
+    """Tell the speakers of a job apart, `by_channel` if possible, and give its segments to them."""
     job = _fresh(step)
     vocabulary = vocabulary_of(step.owner_id)
     count = count_of(job.short_options)
@@ -128,7 +129,11 @@ def _find(step: JobStep, run: Run) -> Found:
     )
     heard = [HeardWindow(start_ms, end_ms, bytes(packed)) for start_ms, end_ms, packed in voices]
     run.advance(0)
-    who = speakers.tell_apart(heard, Count(*count))
+    wanted = Count(*count)
+    if by_channel is not None and wanted.allows(by_channel.n):
+        who = speakers.with_voices(by_channel, heard)
+    else:
+        who = speakers.tell_apart(heard, wanted)
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
