@@ -31,6 +31,8 @@ from jobs_app.storage.working_copies import lock_file, working_copy_path
 from speech.errors import SpeechError, UnreadableAudio
 from speech.files.recorded_stream import RecordedStream
 from speech.samples import Samples
+from speech.sound.channels import Channels
+from speech.sound.decode import decode
 from speech.sound.peaks import PeakMeter
 from speech.sound.tracks.wish import AUTO, TrackWish
 from speech.sound.working_copy import Block, new_flac, read_range, write_working_copy
@@ -94,6 +96,27 @@ class Timeline:
                 part = self._read(piece, begins - start, ends - start, on_progress)
                 samples[begins - first :][: len(part)] = part
         return samples
+
+    def hear_channels(self, feed: Callable[[Channels], None]) -> None:
+        """Decode the file of a recording that is one file, and give all its channels, or tracks, to `feed`.
+
+        Of a recording in pieces, nothing is given. An exception of `feed` ends the work.
+
+        Raises:
+            SpeechError: the file is not there any more, or cannot be decoded.
+        """
+        if len(self._pieces) != 1:
+            return
+        with _local_file(self._pieces[0].chunk.file) as path:
+            blocks = decode(
+                path,
+                report=DecodeReport(),
+                max_duration_s=settings.MAX_AUDIO_S,
+                wish=self._wish,
+                on_channels=feed,
+            )
+            for _ in blocks:
+                pass
 
     def _read(
         self, piece: PlacedChunk, first: int, end: int, on_progress: Callable[[], None] | None

@@ -52,6 +52,11 @@ class ChannelListener:
         if self._length >= SAMPLE_RATE:
             self._take()
 
+    @property
+    def has_given_up(self) -> bool:
+        """Whether the channels are not people, so that nothing more need be fed."""
+        return self._people == []
+
     def _take(self) -> None:
         block = np.concatenate(self._waiting, axis=1)
         count = block.shape[1] // _FRAME
