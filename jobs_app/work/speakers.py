@@ -27,7 +27,7 @@ from jobs_app.models import (
     TranscriptionJob,
     WindowVoices,
 )
-from jobs_app.models.speakers import SpeakerCount, StoredTurn
+from jobs_app.models.speakers import StoredTurn
 from jobs_app.vocabulary.vocabulary import vocabulary_of
 from jobs_app.work.cutting import Cut
 from jobs_app.work.guard import LeaseLost, Run
@@ -35,8 +35,7 @@ from jobs_app.work.timeline import Timeline
 from speech import speakers
 from speech.errors import SpeechError, UnreadableVoices
 from speech.samples import Samples
-from speech.sound.channels import Channels
-from speech.speakers import ChannelListener, Count, HeardWindow, Speakers, label_of
+from speech.speakers import Count, HeardWindow, Speakers, label_of
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -90,8 +89,9 @@ def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
 def _tell_once(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
     _hear_all(step, run, timeline, persist)
     ended = persist(partial(end_hearing, step))
+    by_channel = timeline.people_on_channels(lambda: run.advance(0)) if ended is False else None
     while ended is False:
-        found = persist(partial(_find, step, run, timeline))
+        found = persist(partial(_find, step, run, by_channel))
         ended = persist(partial(store_speakers, step, found))
     if ended is None:
         raise LeaseLost(str(step))
@@ -115,16 +115,22 @@ def _fresh(step: JobStep) -> TranscriptionJob:
     return job
 
 
-def _find(step: JobStep, run: Run, timeline: Timeline) -> Found:
-    """Tell the speakers of a job apart, and give its segments to them.
-
-    Where each has a channel or a track, that says who speaks, unless somebody has said how many there are.
-    """
+def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
+    """Tell the speakers of a job apart, `by_channel` if possible, and give its segments to them."""
     job = _fresh(step)
     vocabulary = vocabulary_of(step.owner_id)
     count = count_of(job.short_options)
-    who = _by_channel(timeline, run) if count == SpeakerCount() else None
-    who = who or _by_voices(job, count, run)
+    voices = WindowVoices.objects.filter(window__job=job).values_list(
+        "window__start_ms", "window__end_ms", "packed"
+    )
+    heard = [HeardWindow(start_ms, end_ms, bytes(packed)) for start_ms, end_ms, packed in voices]
+    run.advance(0)
+    wanted = Count(*count)
+    if by_channel is not None and wanted.allows(by_channel.n):
+        who = speakers.with_voices(by_channel, heard)
+    else:
+        who = speakers.tell_apart(heard, wanted)
+    run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
     cut = Cut(job, who, vocabulary)
@@ -142,41 +148,6 @@ def _find(step: JobStep, run: Run, timeline: Timeline) -> Found:
         vocabulary=vocabulary,
         next_segment=job.next_segment,
     )
-
-
-def _by_voices(job: TranscriptionJob, count: SpeakerCount, run: Run) -> Speakers:
-    voices = WindowVoices.objects.filter(window__job=job).values_list(
-        "window__start_ms", "window__end_ms", "packed"
-    )
-    heard = [HeardWindow(start_ms, end_ms, bytes(packed)) for start_ms, end_ms, packed in voices]
-    run.advance(0)
-    who = speakers.tell_apart(heard, Count(*count))
-    run.advance(0)
-    return who
-
-
-class _NoPeople(Exception):
-    """The channels of a recording are not people."""
-
-
-def _by_channel(timeline: Timeline, run: Run) -> Speakers | None:
-    """Return who speaks by the channels or tracks of a file; None if they are not people.
-
-    A file with one channel is given up with its first block, and music after two minutes.
-    """
-    listener = ChannelListener()
-
-    def feed(channels: Channels) -> None:
-        run.advance(0)
-        listener.feed(channels)
-        if listener.has_given_up:
-            raise _NoPeople
-
-    try:
-        timeline.hear_channels(feed)
-    except (_NoPeople, SpeechError):
-        return None
-    return listener.finish()
 
 
 def _names(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:
