@@ -27,7 +27,7 @@ COMPILE := --universal --python-version 3.11 --no-emit-index-url --generate-hash
 .PHONY: help run dev setup setup-dev setup-peers venv test lint format requirements migrations-check drawing clean \
 	bench-overhead bench-memory bench-quality bench-latency bench-recording bench-chunks \
 	bench-openai bench-provider bench-tus bench-probe bench-invented bench-waiting bench-live \
-	bench-live-site bench-live-stop bench-live-sockets bench-early
+	bench-live-site bench-live-stop bench-live-sockets bench-early bench-speakers
 
 # Where CI=true, the few tests that failed beside others are run once more, and named.
 define tests
@@ -120,6 +120,9 @@ bench-tus: setup-dev ## 1 GB by tus through a connection that is cut 20 times
 
 bench-probe: setup-dev ## What looking at an upload in a process of its own costs
 	@$(PYTHON) -m benchmarks.probe $(ARGS)
+
+bench-speakers: setup-dev ## Who speaks when: errors, wrong words, numbers found, time, memory; voices by name
+	@$(PYTHON) -m benchmarks.speakers $(ARGS)
 
 bench-live: setup-dev ## Words while they are spoken: when they appear, how they change, what they cost
 	@$(PYTHON) -m benchmarks.live $(ARGS)

@@ -118,7 +118,7 @@ def conversation(
     kinds = [kind for kind, given in (("overlap", overlap), ("telephone", telephone)) if given]
     return Conversation(
         ", ".join([f"{len({turn.speaker for turn in turns})} people", *kinds, f"seed {seed}"]),
-        _rounded(_telephone(samples) if telephone else samples),
+        _rounded(by_telephone(samples) if telephone else samples),
         _filled(turns),
     )
 
@@ -128,7 +128,7 @@ def _rounded(samples: Samples) -> Samples:
     return (np.rint(samples * 32768) / 32768).astype(np.float32)
 
 
-def _telephone(samples: Samples) -> Samples:
+def by_telephone(samples: Samples) -> Samples:
     """Return what a telephone leaves: 300 to 3400 Hz, in the 256 steps of mu-law."""
     spectrum = np.fft.rfft(samples)
     hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)

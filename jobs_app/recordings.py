@@ -77,6 +77,9 @@ class Recording(Protocol):
         None if it is in a chunk that must be decoded first.
         """
 
+    def edited_segments(self, job: TranscriptionJob) -> set[int]:
+        """Return the numbers of the segments of `job` in which people changed something."""
+
     def job_started(self, job: TranscriptionJob) -> None: ...
 
     def job_completed(self, job: TranscriptionJob) -> None:

@@ -23,6 +23,10 @@ SENTENCES = {
     "differ from those of a player. To have them alike, convert the file to WAV or FLAC.",
     "low_level": "The recording is very soft{raised}, and {lacks} closer to the microphone, or raise its "
     "level.",
+    "speakers_failed": "The speakers could not be told apart, so nobody is named. Have that done once more "
+    "on the page of the transcript, or by its number of speakers in the API.",
+    "speakers_unsure": "The voices are hard to tell apart here, so many names may be wrong. If you know how "
+    "many people speak, say so. The next time, a microphone nearer to each helps most.",
     "gap": "{what}, so what was said there is missing. {remedy}",
 }
 """Every warning code with its sentence."""
@@ -91,15 +95,20 @@ class TranscriptWarning:
 
 
 def transcript_warnings(
-    report: Mapping[str, Any], gaps: Sequence[Mapping[str, Any]] = (), *, wordless: bool = False
+    report: Mapping[str, Any],
+    gaps: Sequence[Mapping[str, Any]] = (),
+    *,
+    wordless: bool = False,
+    speakers: str = "",
 ) -> list[TranscriptWarning]:
     """Return warnings about what a transcript may lack; an empty list if all of the recording was heard well.
 
     `report` is `DecodeReport.as_json()` or a part of it. Each of the `gaps` has `start_ms`, `end_ms` and a
     `reason` (missing, damaged, unreadable, left_out). `wordless` says that all of the recording was heard and
-    no word was found.
+    no word was found. `speakers` is `failed` if speakers could not be told apart, and `unsure` if they may
+    well be wrong.
     """
-    report = {**report, "wordless": wordless}
+    report = {**report, "wordless": wordless, "speakers": speakers}
     found = [
         TranscriptWarning(code, SENTENCES[code].format(**words))
         for code, look in _LOOKS.items()
@@ -184,6 +193,14 @@ def _low_level(report: Mapping[str, Any]) -> Words:
         yield {"raised": by_db, "lacks": lacks}
 
 
+def _speakers_are(state: str) -> Callable[[Mapping[str, Any]], Words]:
+    def look(report: Mapping[str, Any]) -> Words:
+        if report["speakers"] == state:
+            yield {}
+
+    return look
+
+
 _LOOKS: dict[str, Callable[[Mapping[str, Any]], Words]] = {
     "damaged": _damaged,
     "cut_off": _cut_off,
@@ -192,6 +209,8 @@ _LOOKS: dict[str, Callable[[Mapping[str, Any]], Words]] = {
     "unread_end": _unread_end,
     "clock_jump": _clock_jump,
     "low_level": _low_level,
+    "speakers_failed": _speakers_are("failed"),
+    "speakers_unsure": _speakers_are("unsure"),
 }
 
 

@@ -26,6 +26,7 @@ from jobs_app.models import (
     JobPriority,
     JobStatus,
     JobStep,
+    SpeakersState,
     StepKind,
     TranscriptionJob,
 )
@@ -59,6 +60,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
         "error_code",
         "engine_and_model",
         "audio",
+        "speakers",
         "took",
         "attempt",
         "priority",
@@ -73,6 +75,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
         ("engine", Values),
         ("model", Values),
         ("transcript__detected_language", Values),
+        "transcript__speakers_state",
         "priority",
         Attempts,
         audio_length("sound__duration_ms"),
@@ -187,6 +190,19 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
     def audio(self, job: TranscriptionJob) -> str:
         return length(job.duration_ms)
 
+    @admin.display(ordering="transcript__n_speakers")
+    def speakers(self, job: TranscriptionJob) -> str:
+        state = job.transcript.speakers_state
+        if state in ("", SpeakersState.FAILED):
+            return state or NOTHING
+        return f"{job.transcript.n_speakers}{', unsure' if state == SpeakersState.UNSURE else ''}"
+
+    @admin.display(description="who speaks")
+    def who(self, job: TranscriptionJob) -> str:
+        # Names are what people wrote, as titles are; voices themselves are shown to nobody.
+        people = job.speakers.filter(merged_into=None)
+        return ", ".join(f"{one.shown_name} ({length(one.speaking_ms)})" for one in people) or NOTHING
+
     @admin.display(ordering=F("ended_at") - F("started_at"))
     def took(self, job: TranscriptionJob) -> str:
         return between(job.started_at, job.ended_at)
@@ -221,7 +237,12 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
             ("Audio", {"fields": (("audio", "decoding", "sound_link"),)}),
             (
                 "Result",
-                {"fields": (("language_found", "confidence", "words", "segments_link", "timing"),)},
+                {
+                    "fields": (
+                        ("language_found", "confidence", "words", "segments_link", "timing"),
+                        ("speakers", "who"),
+                    )
+                },
             ),
             (
                 "Used of speech servers",

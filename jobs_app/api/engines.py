@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
+from speech.engines.base import Capabilities
 
 
 class _Sorted(serializers.ListField):
@@ -27,7 +28,12 @@ class CapabilitiesOutput(serializers.Serializer[None]):
     translates_to = _Sorted()
     word_times = serializers.BooleanField()
     prompt = serializers.BooleanField(help_text="Whether it takes hint words.")
-    diarizes = serializers.BooleanField(help_text="Whether it tells speakers apart.")
+    diarizes = serializers.SerializerMethodField(
+        help_text="Whether speakers can be told apart. That is done here, so it is true for all."
+    )
+
+    def get_diarizes(self, able: Capabilities) -> bool:
+        return True
 
 
 class ModelOutput(serializers.Serializer[None]):

@@ -18,6 +18,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from jobs_app.api.filters import JobFilter
 from jobs_app.api.serializers import JobInListOutput, JobStatusOutput
 from jobs_app.lifecycle.choices import cancel_job, delete_job, retry_job
+from jobs_app.lifecycle.naming import speakers_step_of
 from jobs_app.models import TranscriptionJob, TranscriptionJobQuerySet
 from jobs_app.work import correcting
 from jobs_app.work.progress import eta_seconds, queue_position
@@ -87,6 +88,7 @@ class JobViewSet(ReadJobs):
         job.eta_seconds = eta_seconds(job)  # type: ignore[attr-defined]
         job.queue_position = queue_position(job)  # type: ignore[attr-defined]
         job.correcting = correcting.state_of(job)  # type: ignore[attr-defined]
+        job.telling_speakers = speakers_step_of(job)  # type: ignore[attr-defined]
         data = JobStatusOutput(job).data
         etag = hashlib.sha256(json.dumps(data, cls=JSONEncoder).encode()).hexdigest()[:32]
         response = Response(data, headers={"ETag": f'"{etag}"'})

@@ -85,6 +85,11 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
         read_only=True,
         help_text="How long somebody speaks: the segments added up.",
     )
+    n_speakers = serializers.IntegerField(
+        source="transcript.n_speakers",
+        read_only=True,
+        help_text="How many people speak; 0 where they were not told apart.",
+    )
     timing = serializers.ChoiceField(
         source="transcript.timing",
         choices=TIMINGS,
@@ -129,6 +134,7 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
             "average_confidence",
             "speech_span_ms",
             "speaking_ms",
+            "n_speakers",
             "timing",
             "usage",
             "gaps",
@@ -198,6 +204,11 @@ class JobStatusOutput(serializers.Serializer[TranscriptionJob]):
     error_code = serializers.CharField()
     error = serializers.CharField()
     correcting = serializers.ChoiceField(CORRECTION_STATES, help_text=CORRECTING)
+    telling_speakers = serializers.ChoiceField(
+        CORRECTION_STATES,
+        help_text="How far telling the speakers of a completed transcript apart anew is: waiting, running "
+        "or failed; empty when it is done, and where nobody asked for it.",
+    )
     created_at = Moment()
     started_at = Moment(allow_null=True)
     completed_at = Moment(source="ended_at", allow_null=True)

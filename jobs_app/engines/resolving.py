@@ -34,6 +34,7 @@ def resolve_options(**given: Any) -> JobOptions:
     asked = JobOptions(**values, language_wish=given.get("language", "").strip())
     engine, model = _offered(asked.engine or settings.DEFAULT_ENGINE, asked.model)
     _check_able(engine, model, asked)
+    check_count(asked.min_speakers, asked.max_speakers)
     # A fallback without the hints is better than none.
     hintless = replace(asked, prompt="")
     if asked.fallback_engine or asked.fallback_model:
@@ -43,6 +44,18 @@ def resolve_options(**given: Any) -> JobOptions:
     else:
         fallback = _default_fallback(engine, model, hintless)
     return replace(asked, engine=engine, model=model, fallback_engine=fallback[0], fallback_model=fallback[1])
+
+
+def check_count(at_least: int | None, at_most: int | None) -> None:
+    """Check what is said of the number of speakers.
+
+    Raises:
+        NotSupported: the numbers contradict each other.
+    """
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise NotSupported(
+            f"`min_speakers` is {at_least}, and `max_speakers` only {at_most}.", option="min_speakers"
+        )
 
 
 def transcribe_options(wanted: JobOptions) -> TranscribeOptions:
@@ -81,10 +94,6 @@ def _offered(engine: str, model: str) -> tuple[str, str]:
 
 def _check_able(engine: str, model: str, wanted: JobOptions) -> None:
     able = capabilities_of(engine, model)
-    if wanted.diarize and not able.diarizes:
-        raise NotSupported(
-            f"The model {model!r} cannot tell speakers apart. Leave `diarize` out or choose another engine."
-        )
     if wanted.prompt and not able.prompt:
         raise NotSupported(
             f"The model {model!r} takes no hint words. Leave `prompt` out or choose another model."

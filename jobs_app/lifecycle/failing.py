@@ -24,6 +24,7 @@ from jobs_app.leases.locks import lock_job, lock_sound
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.live import hand_over
+from jobs_app.lifecycle.speakers import give_up_speakers
 from jobs_app.models import (
     JOB_ACTIVE,
     ChunkTranscription,
@@ -118,11 +119,13 @@ def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError, said: 
     """End what depends on `work`, which has failed for good. If it is a step, its job fails at once.
 
     If it is a window, the job's other windows are done first, unless they would fail in the same way. What
-    live hosts cannot hear is left to windows.
+    live hosts cannot hear is left to windows, and a job without speakers goes on.
     """
     if isinstance(work, JobStep) and work.kind == StepKind.LIVE:
         if job.status in JOB_ACTIVE:
             hand_over(job, owner_id=work.owner_id)
+    elif isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS:
+        give_up_speakers(job, owner_id=work.owner_id)
     elif not error.permanent and not isinstance(work, JobStep):
         close_if_complete(job, owner_id=work.owner_id)
     elif job.status in JOB_ACTIVE:

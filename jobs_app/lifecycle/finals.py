@@ -23,12 +23,14 @@ from jobs_app.leases.ranks import rank_of
 from jobs_app.models import ChunkTranscription, JobStep, LiveText, Segment, TranscriptionJob, WorkStatus
 from jobs_app.models.live import StoredFinal, StoredInterim
 from jobs_app.models.stored_words import encode_words
-from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
+from jobs_app.vocabulary.vocabulary import correction_columns, corrector_of, vocabulary_of
+from speech.live.draft import agreed
 from speech.text.spacing import join_texts
 from speech.types import SpeechSegment
 
 if TYPE_CHECKING:
-    from speech.live.listening import Final
+    from speech.live.listening import Final, Interim
+    from speech.text.corrections import Corrector
 
 logger = logging.getLogger(__name__)
 
@@ -101,14 +103,15 @@ def _note_position(live: LiveText, position: Position) -> None:
 
 
 @transaction.atomic
-def store_interim(step: JobStep, position: Position, interim: StoredInterim | None) -> bool:
-    """Store what is being said in place of what was being said before, or only how far the recording is.
+def store_interim(step: JobStep, position: Position, interim: Interim | None) -> bool:
+    """Store what is being said, corrected, in place of what was being said before; or only how far the
+    recording is.
 
     Return False, and store nothing, if the step no longer belongs to this run.
     """
     if held(step).select_for_update(no_key=True).first() is None:
         return False
-    columns = {} if interim is None else {"interim": interim}
+    columns = {} if interim is None else {"interim": _shown(interim, corrector_of(step.owner_id))}
     LiveText.objects.filter(job=step.job_id).update(
         version=F("version") + 1,
         received_ms=position.received_ms,
@@ -117,6 +120,13 @@ def store_interim(step: JobStep, position: Position, interim: StoredInterim | No
         **columns,
     )
     return True
+
+
+def _shown(interim: Interim, corrector: Corrector) -> StoredInterim:
+    text = corrector.correct_text(interim.text)
+    # A correction may need words behind the firm ones.
+    firm = agreed(corrector.correct_text(interim.text[: interim.firm]), text)
+    return {"start_ms": interim.start_ms, "end_ms": interim.end_ms, "text": text, "firm": firm}
 
 
 @transaction.atomic

@@ -19,6 +19,7 @@ from jobs_app.leases.ranks import note_left
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
 from jobs_app.lifecycle.summary import summarise
+from jobs_app.lifecycle.voices import are_speakers_due, begin_speakers, hear_voices_so_far, keep_voices
 from jobs_app.models import (
     JOB_ACTIVE,
     WORK_OPEN,
@@ -37,8 +38,8 @@ from speech.types import SpeechSegment, Transcription
 
 
 @transaction.atomic
-def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
-    """Store the engine's result.
+def finish_window(window: ChunkTranscription, result: Transcription, voices: bytes | None = None) -> bool:
+    """Store the engine's result, and what was heard of the voices. `voices` is None if they were not heard.
 
     Return False, and drop the result, if the window no longer belongs to this run.
 
@@ -67,6 +68,10 @@ def finish_window(window: ChunkTranscription, result: Transcription) -> bool:
     _store_segments(job, window, zip(result.segments, corrected, strict=True))
     if job.planned and 2 * ((job.duration_ms or 0) - window.end_ms) <= window.left_ms:
         note_left(job)
+    if voices is not None:
+        keep_voices(window, voices)
+    else:
+        hear_voices_so_far(job, owner_id=window.owner_id)
     close_if_complete(job, owner_id=window.owner_id)
     return True
 
@@ -102,7 +107,9 @@ def _store_segments(
 
 
 def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
-    """Add the last step if every window is done. Fail the job if a window failed and none is left to do.
+    """Add the next step if every window is done: SPEAKERS, if they are asked for, and then the last one.
+
+    Fail the job if a window failed and none is left to do.
 
     The caller holds the lock on `job`.
     """
@@ -120,9 +127,12 @@ def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
         failed = job.windows.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
         end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
-    elif list(job.steps.exclude(kind=StepKind.LIVE).values_list("kind", "status")) == [
-        (StepKind.PREPARE, WorkStatus.DONE)
-    ]:
+    elif list(
+        job.steps.exclude(kind__in=(StepKind.LIVE, StepKind.SPEAKERS)).values_list("kind", "status")
+    ) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+        if are_speakers_due(job):
+            begin_speakers(job, owner_id=owner_id)
+            return
         add_step(job, StepKind.FINISH, owner_id=owner_id)
         queue.wake_on_commit()
 

@@ -24,6 +24,7 @@ from jobs_app.lifecycle.joining import begin_joining
 from jobs_app.lifecycle.live import is_live, was_live_since
 from jobs_app.lifecycle.sound_tracks import store_peaks, store_places
 from jobs_app.lifecycle.starting import work_columns
+from jobs_app.lifecycle.voices import hear_voices_so_far
 from jobs_app.models import ChunkTranscription, JobStage, JobStep, SoundTrack, TranscriptionJob, WorkStatus
 from speech.windows.cuts import Window
 
@@ -85,6 +86,7 @@ def finish_preparation(step: JobStep, found: Preparation) -> bool:
         status=WorkStatus.WAITING, started_at=None, not_before__gt=Now(), end_ms__lte=found.duration_ms
     ).update(not_before=Now())
     note_left(job)
+    hear_voices_so_far(job, owner_id=step.owner_id)
     close_if_complete(job, owner_id=step.owner_id)
     if complete:
         begin_joining(sound, job, owner_id=step.owner_id)

@@ -21,6 +21,7 @@ from jobs_app.leases.ranks import rank_of
 from jobs_app.lifecycle.ending import cancel_refinement
 from jobs_app.lifecycle.sound_tracks import sound_of
 from jobs_app.models import (
+    JOB_ACTIVE,
     UNKNOWN_LEFT_MS,
     JobKind,
     JobPriority,
@@ -176,6 +177,9 @@ def note_start(work: LeasedWork) -> None:
     stage = JobStage.TRANSCRIBING
     if isinstance(work, JobStep):
         if work.kind == StepKind.CORRECT:
+            return
+        if work.kind == StepKind.SPEAKERS and (job.status not in JOB_ACTIVE or not job.planned):
+            # It hears the voices of a recording that goes on, or does its work anew.
             return
         stage = STAGES.get(StepKind(work.kind), JobStage.FINISHING)
     TranscriptionJob.objects.filter(pk=job.pk).update(

@@ -18,7 +18,8 @@ from jobs_app.models.options import JobPriority
 from jobs_app.models.providers import ProviderState
 from jobs_app.models.runners import RUNNER_SILENT_AFTER, Runner, SweepTurn
 from jobs_app.models.sound import PlacedChunk, SoundTrack, Waveform
-from jobs_app.models.transcripts import Segment, SegmentKind, Transcript, TranscriptText
+from jobs_app.models.speakers import Speaker, SpeakerTurns, WindowVoices
+from jobs_app.models.transcripts import Segment, SegmentKind, SpeakersState, Transcript, TranscriptText
 from jobs_app.models.turns import Turn
 from jobs_app.models.vocabulary import Correction, TargetList
 from jobs_app.models.work import (
@@ -58,6 +59,9 @@ __all__ = [
     "Segment",
     "SegmentKind",
     "SoundTrack",
+    "Speaker",
+    "SpeakerTurns",
+    "SpeakersState",
     "StepKind",
     "SweepTurn",
     "TargetList",
@@ -67,5 +71,6 @@ __all__ = [
     "TranscriptionJobQuerySet",
     "Turn",
     "Waveform",
+    "WindowVoices",
     "WorkStatus",
 ]

@@ -25,6 +25,7 @@ VERSION = 1
 MOST_TRACKS = 64
 """The most audio tracks that a file may have. Probing reads no more."""
 LONGEST_PROMPT = 2000
+MOST_SPEAKERS = 100
 
 
 class JobPriority(models.TextChoices):
@@ -252,18 +253,43 @@ class JobOptions:
     diarize: bool = option(
         False,
         label="Tell speakers apart",
-        help="Tell speakers apart.",
-        doors=frozenset({Door.API}),
+        help="Tell speakers apart, and say in each segment who speaks.",
+        page_help="Says who speaks when. Best where each is near a microphone; it takes a little longer.",
         answered_as="with_diarization",
         answer_help="Whether speakers are told apart.",
     )
     num_speakers: int | None = option(
         None,
         label="Number of speakers",
-        help="How many people speak, where that is known.",
-        doors=frozenset({Door.API}),
+        help="With `diarize`: how many people speak, where that is known. Default: find out.",
+        page_help="Where you know it exactly. Empty: found out.",
         least=1,
-        most=100,
+        most=MOST_SPEAKERS,
+    )
+    min_speakers: int | None = option(
+        None,
+        label="At least so many speakers",
+        help="With `diarize`: the fewest people who speak. `num_speakers` goes before it.",
+        # A page asks for it with the transcript, where it is seen whether too few were found.
+        doors=EVERYWHERE - PAGES,
+        least=1,
+        most=MOST_SPEAKERS,
+    )
+    max_speakers: int | None = option(
+        None,
+        label="At most so many speakers",
+        help="With `diarize`: the most people who speak. `num_speakers` goes before it.",
+        doors=EVERYWHERE - PAGES,
+        least=1,
+        most=MOST_SPEAKERS,
+    )
+    speaker_names: str = option(
+        "",
+        label="Names of the speakers",
+        help="With `diarize`: their names in the order in which they first speak, separated by commas.",
+        # On a page each voice can be heard before it gets a name.
+        doors=frozenset({Door.API, Door.OPENAI}),
+        max_length=2000,
     )
     temperature: float | None = option(
         None,

@@ -23,6 +23,18 @@ def as_read(raw: str, corrected: str | None) -> str:
     return raw if corrected is None else corrected
 
 
+class SpeakersState(models.TextChoices):
+    """What is known of the speakers of a transcript."""
+
+    NONE = "", "Not told apart"
+    TOLD = "told", "Told apart"
+    UNSURE = "unsure", "Hard to tell apart"
+    FAILED = "failed", "Failed"
+
+
+SPEAKERS_KNOWN = (SpeakersState.TOLD, SpeakersState.UNSURE)
+
+
 class Transcript(models.Model):
     """What a job has found, in numbers. It is created with the job and filled when the job completes.
 
@@ -45,6 +57,17 @@ class Transcript(models.Model):
         default=0, help_text="From the start of the first segment to the end of the last."
     )
     speaking_ms = models.PositiveBigIntegerField(default=0, help_text="How long somebody speaks.")
+    speakers_state = models.CharField(
+        max_length=6,
+        choices=SpeakersState.choices,
+        default=SpeakersState.NONE,
+        db_default=SpeakersState.NONE,
+        blank=True,
+        help_text="Whether speakers were told apart.",
+    )
+    n_speakers = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="How many people speak, where they were told apart."
+    )
 
     def __str__(self) -> str:
         return f"transcript of job {self.job_id}"
@@ -118,7 +141,12 @@ class Segment(models.Model):
     break_before = models.BooleanField(
         null=True, blank=True, help_text="Whether a paragraph begins here; empty: by pauses and length."
     )
-    speaker = models.CharField(max_length=40, blank=True)
+    speaker = models.CharField(max_length=40, blank=True, help_text="The label of who speaks, if known.")
+    part_of = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="The number of the segment that it was cut from, because another person begins to speak.",
+    )
     confidence = models.FloatField(null=True, blank=True)
     raw_text = models.TextField(blank=True, help_text="What the engine said.")
     corrected_text = models.TextField(  # noqa: DJ001  empty is a text, too

@@ -88,6 +88,7 @@ class StepKind(models.TextChoices):
     JOIN = "join"
     CORRECT = "correct"
     LIVE = "live"
+    SPEAKERS = "speakers"
 
 
 class JobStep(LeasedWork):
@@ -97,7 +98,9 @@ class JobStep(LeasedWork):
     it. FINISH joins the texts of the windows. After the job has ended, CORRECT applies its owner's
     corrections anew. JOIN makes one file of the sound of a recording in pieces, for listening. It belongs to
     the sound and to no job, so that it neither delays a job nor ends with it. LIVE hears a recording while it
-    is spoken; live hosts do it, and no worker.
+    is spoken; live hosts do it, and no worker. SPEAKERS hears the voices in windows where that has not been
+    done, again and again while a recording goes on, and tells the speakers apart when all windows are done;
+    after the job has ended, again when somebody says how many there are.
     """
 
     job = models.ForeignKey(

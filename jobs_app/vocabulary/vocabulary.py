@@ -48,11 +48,20 @@ def correction_columns(raw: SpeechSegment, corrected: SpeechSegment) -> dict[str
 
 def vocabulary_of(owner_id: int) -> Vocabulary:
     """Return what a person's lists say now. It takes two queries."""
+    replacements = _replacements_of(owner_id)
+    return Vocabulary(replacements, targets_of(owner_id), Corrector(replacements))
+
+
+def corrector_of(owner_id: int) -> Corrector:
+    """Return what a person's corrections do now. It takes one query."""
+    return Corrector(_replacements_of(owner_id))
+
+
+def _replacements_of(owner_id: int) -> tuple[Replacement, ...]:
     corrections = Correction.objects.filter(owner=owner_id).values_list(
         "from_text", "to_text", "whole_word", "match_case"
     )
-    replacements = tuple(Replacement(*values) for values in corrections)
-    return Vocabulary(replacements, targets_of(owner_id), Corrector(replacements))
+    return tuple(Replacement(*values) for values in corrections)
 
 
 def targets_of(owner_id: int) -> tuple[str, ...]:

@@ -121,7 +121,7 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
     The whole result is computed before the first write, and is written in short transactions, because SQLite
     lets no other process write during one.
     """
-    transcript = Transcript.objects.select_related("texts").get(job=step.job_id)
+    transcript = Transcript.objects.select_related("texts", "job").get(job=step.job_id)
     whole, vocabulary = transcript.texts, vocabulary_of(step.owner_id)
     texts: dict[int | None, list[str]] = defaultdict(list)
     changed = []
@@ -154,6 +154,10 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
         # running. So this run must use the new lists.
         if vocabulary_of(step.owner_id) != vocabulary:
             return False
+        # Segments may have been cut anew, by those who speak.
+        as_before = TranscriptionJob.objects.filter(next_segment=transcript.job.next_segment)
+        if not as_before.filter(pk=transcript.job_id).exists():
+            return False
         whole.save(update_fields=["corrected_text", "word_counts"])
         transcript.save(update_fields=["total_words"])
         release(step, WorkStatus.DONE, error_code="", error="")
@@ -163,9 +167,12 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
 def _store(step: LeasedWork, rows: list[Corrected], columns: list[str]) -> None:
     for i in range(0, len(rows), ROWS_AT_ONCE):
         with _holding(step):
+            # Segments may have been joined meanwhile, by those who speak.
+            pks = [row.pk for row in rows[i : i + ROWS_AT_ONCE]]
+            still = set(type(rows[0])._default_manager.filter(pk__in=pks).values_list("pk", flat=True))
             # `bulk_update` would take a hundred times as long.
             type(rows[0])._default_manager.bulk_create(
-                rows[i : i + ROWS_AT_ONCE],
+                [row for row in rows[i : i + ROWS_AT_ONCE] if row.pk in still],
                 update_conflicts=True,
                 unique_fields=["pk"],
                 update_fields=columns,

@@ -26,7 +26,7 @@ from jobs_app.work.placement import NOT_HEARD
 from speech.errors import SpeechError
 from speech.live.listening import Final, Listening, LiveEngine
 from speech.samples import Samples
-from speech.text.scripts import in_script
+from speech.text.scripts import in_script, text_in_script
 from speech.types import SAMPLE_RATE, Transcription, ms_to_samples, samples_to_ms
 
 logger = logging.getLogger(__name__)
@@ -207,18 +207,9 @@ class Hearing:
             return
         if heard is None:
             return
-        self._keep(
-            store_interim(
-                self.step,
-                self._position(),
-                {
-                    "start_ms": heard.start_ms,
-                    "end_ms": heard.end_ms,
-                    "text": heard.text,
-                    "firm": heard.firm,
-                },
-            )
-        )
+        # The script has as many characters, so as many of them are firm.
+        heard = replace(heard, text=text_in_script(heard.text, self._script))
+        self._keep(store_interim(self.step, self._position(), heard))
 
     def note_lag(self, *, interims: bool) -> None:
         """Store how far this recording is behind, if that has changed. `interims`: there is time for them."""

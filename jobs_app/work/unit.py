@@ -37,7 +37,7 @@ from jobs_app.models import (
     TranscriptionJob,
 )
 from jobs_app.storage import working_copies
-from jobs_app.work import correcting, timeline
+from jobs_app.work import correcting, speakers, timeline
 from jobs_app.work.guard import GUARD, LeaseLost, Run
 from jobs_app.work.placement import NOT_HEARD
 from jobs_app.work.preparation import prepare
@@ -57,6 +57,8 @@ MOST_REQUESTS = 5
 # Decoding and the search for speech run at least a hundred times as fast as real time. A tenth of that speed
 # means a hang.
 SLOWEST_PREPARATION = 0.1
+# Voices are heard some 25 times as fast as real time.
+SLOWEST_HEARING = 1
 
 
 class DiskFull(SpeechError):
@@ -95,9 +97,9 @@ def _do(work: LeasedWork, run: Run) -> None:
     try:
         _persist(run, lambda: note_start(work))
         if isinstance(work, ChunkTranscription):
-            result = _transcribe(work, run)
+            result, voices = _transcribe(work, run)
             _persist(run, lambda: _note_answer(work, result.requests))
-            if not _persist(run, lambda: finish_window(work, result)):
+            if not _persist(run, lambda: finish_window(work, result, voices)):
                 usage.add_of_lost_run(work, result.requests, audio_ms=result.audio_ms)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
             _prepare(work, run)
@@ -105,6 +107,8 @@ def _do(work: LeasedWork, run: Run) -> None:
             _join(work, run)
         elif isinstance(work, JobStep) and work.kind == StepKind.CORRECT:
             _persist(run, lambda: correcting.correct(work, on_progress=run.advance))
+        elif isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS:
+            _tell_speakers(work, run)
         elif isinstance(work, JobStep):
             _finish(work, run)
     except LeaseLost:
@@ -132,7 +136,9 @@ def _deadline_s(work: LeasedWork) -> float:
             expected = max(expected, provider.timeout_s * MOST_REQUESTS)
     else:
         known = _sound_of(work).duration_ms
-        expected = known / 1000 * SLOWEST_PREPARATION if known else settings.PREPARATION_DEADLINE_S
+        hears = isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS
+        slowest = SLOWEST_HEARING if hears else SLOWEST_PREPARATION
+        expected = known / 1000 * slowest if known else settings.PREPARATION_DEADLINE_S
     return max(settings.UNIT_DEADLINE_S, expected)
 
 
@@ -152,7 +158,8 @@ def _prepare(step: JobStep, run: Run) -> None:
     _persist(run, lambda: finish_preparation(step, found))
 
 
-def _transcribe(window: ChunkTranscription, run: Run) -> Transcription:
+def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, bytes | None]:
+    """Return what is said in a window, and its voices; None if they were not heard."""
     engine = engine_for(window.engine, window.model)
     options = window.job.options
     sound = _timeline(window, run)
@@ -180,7 +187,10 @@ def _transcribe(window: ChunkTranscription, run: Run) -> Transcription:
             usage.add_of_lost_run(window, 1)
         raise
     heard = in_script(heard, script_of(options))
-    return replace(heard, segments=tuple(segment.shifted(window.start_ms) for segment in heard.segments))
+    # A thread that waits for a provider has no processor to spare. The step SPEAKERS hears its windows.
+    voices = speakers.hear(samples, window) if options.diarize and not remote else None
+    segments = tuple(segment.shifted(window.start_ms) for segment in heard.segments)
+    return replace(heard, segments=segments), voices
 
 
 def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError | None = None) -> None:
@@ -205,6 +215,16 @@ def _finish(step: JobStep, run: Run) -> None:
         # own. A refinement reads them once more.
         working_copies.forget(piece.chunk.pk for piece in pieces)
     _persist(run, lambda: finish_job(step))
+
+
+def _tell_speakers(step: JobStep, run: Run) -> None:
+    def persist(change: Callable[[], T], /) -> T:
+        return _persist(run, change)
+
+    speakers.tell(step, run, _timeline(step, run), persist)
+    job = cast(TranscriptionJob, step.job)
+    if not _persist(run, TranscriptionJob.objects.active().filter(session=job.session_id).exists):
+        working_copies.forget(piece.chunk.pk for piece in _pieces(step, run))
 
 
 def _join(step: JobStep, run: Run) -> None:

@@ -189,6 +189,10 @@ class RecordingSession(models.Model):
             return sound
         return AudioChunk.objects.filter(session=self.pk).plain_sound_from(first_sample, most)
 
+    def edited_segments(self, job: TranscriptionJob) -> set[int]:
+        edits = Edit.objects.in_force().filter(job=job).order_by()
+        return set(edits.values_list("segment_number", flat=True))
+
     def job_started(self, job: TranscriptionJob) -> None:
         """Make a new job the current one, unless there is a transcript already."""
         # The current job may have completed since this row was read.

@@ -19,7 +19,7 @@ from sessions_app.transcripts.reading import READ_WITH, Reading, read
 from speech.captions.formats import to_srt, to_vtt
 from speech.types import SpeechSegment, Word
 
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 TRY_AGAIN_AFTER_S = 30
 # The server has tried as often as makes sense. Without this header, OpenAI's clients would send the file
 # twice more.
@@ -104,11 +104,13 @@ def _written(
             return _json({"text": reading.text, "usage": _usage(reading), **more})
         case "verbose_json":
             return _json({**_verbose(job, reading, wanted.granularities), **more})
+        case "diarized_json":
+            return _json({**_diarized(reading), **more})
         case "text":
             return _text(f"{reading.text}\n")
         case captions:
             write = {"srt": to_srt, "vtt": to_vtt}[captions]
-            return _text(write(reading.segments()))
+            return _text(write(reading.named_segments()))
 
 
 def without_transcript(job: TranscriptionJob | None) -> Refusal:
@@ -141,6 +143,33 @@ def _verbose(job: TranscriptionJob, reading: Reading, granularities: tuple[str, 
         if "word" in granularities:
             body["words"] += map(_word, segment.words)
     return {**body, "usage": _usage(reading)}
+
+
+def _diarized(reading: Reading) -> dict[str, object]:
+    names = {one.label: one.name or _letters(one.number) for one in reading.speakers}
+    return {
+        "task": "transcribe",
+        "duration": _seconds(reading.duration_ms),
+        "text": reading.text,
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": segment.id,
+                "start": _seconds(segment.start_ms),
+                "end": _seconds(segment.end_ms),
+                "text": segment.text,
+                "speaker": names.get(segment.speaker, segment.speaker),
+            }
+            for segment in reading.segments()
+        ],
+        "usage": _usage(reading),
+    }
+
+
+def _letters(number: int) -> str:
+    """Return A for 0, Z for 25, AA for 26."""
+    before, last = divmod(number, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
 
 
 def _segment(number: int, segment: SpeechSegment, window_ms: int, temperature: float) -> dict[str, object]:

@@ -31,6 +31,7 @@ from sessions_app.openai.form import GRANULARITIES, normalised
 from sessions_app.openai.names import find_model, models_by_name
 from sessions_app.openai.serializers import (
     AudioInput,
+    DiarizedOutput,
     NamedModelListOutput,
     NamedModelOutput,
     OpenAIErrorOutput,
@@ -80,7 +81,7 @@ class AudioView(OpenAIView):
 
 ANSWERS = {
     (200, "application/json"): PolymorphicProxySerializer(
-        "AudioOutput", serializers=[TextOutput, VerboseOutput], resource_type_field_name=None
+        "AudioOutput", serializers=[TextOutput, VerboseOutput, DiarizedOutput], resource_type_field_name=None
     ),
     (200, "text/plain"): OpenApiTypes.STR,
 }

@@ -7,11 +7,23 @@ import re
 
 from django.http import QueryDict
 
+from rest.refusals import Unsupported
+
 GRANULARITIES = "timestamp_granularities[]"
-LISTS = (GRANULARITIES, "keywords[]", "languages[]")
+NAMES = "known_speaker_names[]"
+REFERENCES = "known_speaker_references[]"
+LISTS = (GRANULARITIES, "keywords[]", "languages[]", NAMES, REFERENCES)
 
 # Clients write `name`, `name[]`, or `name[0]` as PHP and axios do.
 _NAME = re.compile(r"(?P<name>[a-z_]+)(\[[0-9]{0,3}\])?")
+
+
+class NoReferences(Unsupported):
+    sentence = (
+        "Speakers are not known by samples of their voices here. Leave these out: `known_speaker_names[]` "
+        "alone name the speakers in the order in which they begin."
+    )
+    param = REFERENCES
 
 
 def normalised(given: QueryDict) -> QueryDict:
@@ -20,7 +32,10 @@ def normalised(given: QueryDict) -> QueryDict:
     The names of lists may have brackets or not, and numbers in the brackets. A list may also be one value:
     `["a","b"]` or `a,b`. Fields that only some answers need are left out for other answers, even if their
     values are wrong. `keywords[]` are added to `prompt`. If `languages[]` has one value, it becomes
-    `language`.
+    `language`. `known_speaker_names[]` become `speaker_names`.
+
+    Raises:
+        NoReferences: the form has samples of voices.
     """
     form = QueryDict(mutable=True)
     for name, values in given.lists():
@@ -35,6 +50,10 @@ def normalised(given: QueryDict) -> QueryDict:
     languages = form.getlist("languages[]")
     if len(languages) == 1 and not form.get("language"):
         form["language"] = languages[0]
+    if form.get("response_format") == "diarized_json" and REFERENCES in form:
+        raise NoReferences
+    if names := form.getlist(NAMES):
+        form["speaker_names"] = ", ".join(names)
     return form
 
 

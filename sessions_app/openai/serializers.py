@@ -42,6 +42,11 @@ class AudioInput(serializers.Serializer[None]):
     def get_fields(self) -> dict[str, AnyField]:
         return option_fields(Door.OPENAI) | super().get_fields()
 
+    def validate(self, attrs: dict[str, object]) -> dict[str, object]:
+        if attrs["response_format"] == "diarized_json":
+            attrs["diarize"] = True
+        return attrs
+
     def validate_prompt(self, prompt: str) -> str:
         return prompt[-LONGEST_PROMPT:]
 
@@ -77,6 +82,7 @@ class TranscriptionInput(AudioInput):
         return {**super().get_fields(), "timestamp_granularities[]": granularities}
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:
+        attrs = super().validate(attrs)
         # Only text can be streamed. For other formats the wish is ignored, as OpenAI does with whisper-1.
         attrs["stream"] = attrs["stream"] and attrs["response_format"] in ("json", "text")
         return attrs
@@ -122,6 +128,25 @@ class VerboseOutput(TextOutput):
     duration = serializers.FloatField(help_text="In seconds.")
     segments = VerboseSegmentOutput(many=True, required=False)
     words = VerboseWordOutput(many=True, required=False)
+
+
+class DiarizedSegmentOutput(serializers.Serializer[None]):
+    type = serializers.CharField(help_text="transcript.text.segment")
+    id = serializers.CharField()
+    start = serializers.FloatField(help_text="In seconds.")
+    end = serializers.FloatField()
+    text = serializers.CharField()
+    speaker = serializers.CharField(
+        help_text="The name, or else A, B, ... in the order in which they begin; empty where it is not known."
+    )
+
+
+class DiarizedOutput(TextOutput):
+    """`diarized_json`."""
+
+    task = serializers.CharField()
+    duration = serializers.FloatField(help_text="In seconds.")
+    segments = DiarizedSegmentOutput(many=True)
 
 
 class NamedModelOutput(serializers.Serializer[None]):

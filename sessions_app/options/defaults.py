@@ -9,9 +9,13 @@ from jobs_app.models.options import JobOptions
 from people_app.models import User
 from speech.errors import NotSupported
 
-PAIRS = ({"engine", "model"}, {"fallback_engine", "fallback_model"})
+TOGETHER = (
+    {"engine", "model"},
+    {"fallback_engine", "fallback_model"},
+    {"num_speakers", "min_speakers", "max_speakers"},
+)
 """Options that depend on each other: a model belongs to its engine. If a request names one, no preference
-fills in the other.
+fills in the others.
 """
 
 
@@ -25,7 +29,7 @@ def options_for(user: User, given: Mapping[str, object]) -> JobOptions:
     Raises:
         NotSupported: the request asks for something that the engine cannot do or the site does not have.
     """
-    named = {name for pair in PAIRS if pair & given.keys() for name in pair}
+    named = {name for group in TOGETHER if group & given.keys() for name in group}
     preferred = {name: value for name, value in user.job_defaults.items() if name not in named}
     try:
         return resolve_options(**{**preferred, **given})

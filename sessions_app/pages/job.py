@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from jobs_app.lifecycle.choices import cancel_job, retry_job
+from jobs_app.lifecycle.naming import speakers_step_of
 from jobs_app.lifecycle.starting import AlreadyTranscribing, start_job
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -40,6 +41,7 @@ from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_
 from sessions_app.pages.forms import TitleForm
 from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete
 from sessions_app.pages.refinement import refinement_beside
+from sessions_app.pages.speakers import speakers_card
 from sessions_app.templatetags.display import time_left
 from sessions_app.transcripts.formats import find_formats
 from sessions_app.transcripts.paragraphs import paragraphs
@@ -74,6 +76,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
     idle = job.stage == JobStage.WAITING and not recording and not Runner.objects.alive().exists()
     joining = job.status == JobStatus.COMPLETED and audio_of(job.session)[1]
     correcting = state_of(job) in WORK_OPEN
+    telling = speakers_step_of(job) in WORK_OPEN
     heard = ""
     if job.stage == JobStage.TRANSCRIBING:
         done = job.windows.filter(status=WorkStatus.DONE).exclude(corrected_text="")
@@ -91,6 +94,7 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         recording,
         joining,
         correcting,
+        telling,
         finishing,
         crc32(heard.encode()),
         crc32(repr(pause).encode()),
@@ -103,12 +107,13 @@ def progress_of(job: TranscriptionJob) -> dict[str, object]:
         "recording": recording,
         "joining": joining,
         "correcting": correcting,
+        "telling": telling,
         "finishing": finishing,
         "pause": pause,
         "watched": watched,
         "heard": heard if len(heard) <= PREVIEW_CHARACTERS else f"… {heard[-PREVIEW_CHARACTERS:]}",
         "version": "-".join(map(str, shown)),
-        "final": job.status not in JOB_ACTIVE and not joining and not correcting,
+        "final": job.status not in JOB_ACTIVE and not (joining or correcting or telling),
     }
 
 
@@ -143,6 +148,7 @@ def job_page(
     session, options, reading = job.session, job.options, read(job)
     chunk = session.chunks.order_by("number").first()
     audio, joining = audio_of(session) if chunk else (None, False)
+    speakers = speakers_card(job, reading)
     runs = list(session.jobs.order_by("-created_at", "-pk"))
     page = {
         "job": job,
@@ -165,15 +171,18 @@ def job_page(
         "fallback_note": fallback_note(job),
         "timing_note": NO_WORD_TIMES.get(job.transcript.timing, ""),
         "usage_note": usage_note(job),
+        "speakers": speakers,
         "downloads": [
             (ending, format.label, reverse(f"transcript-{ending}", args=[job.pk]))
             for ending, format in find_formats().items()
+            if reading.speakers or not format.of_speakers
         ],
         "title_form": title_form or TitleForm(instance=session),
         "again_form": again_form
         or OptionsForm(user=person(request), initial=initial_again(job, options), tracks=tracks_of(chunk)),
     }
-    if page["active"] or joining or page["correction"] in WORK_OPEN:
+    busy = page["correction"] in WORK_OPEN or (speakers is not None and speakers["busy"])
+    if page["active"] or joining or busy:
         page |= progress_of(job)
     return render(request, "transcripts/page.html", page, status=status)
 

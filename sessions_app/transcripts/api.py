@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 from django.db.models import QuerySet
@@ -15,7 +16,7 @@ from jobs_app.models.transcripts import Segment
 from rest.outputs import ErrorOutput
 from sessions_app.transcripts.edits import changes_in
 from sessions_app.transcripts.outputs import JobOutput, SegmentOutput
-from sessions_app.transcripts.reading import SegmentsSoFar, read_segment
+from sessions_app.transcripts.reading import SegmentsSoFar, read, read_segment
 
 ONE_JOB = extend_schema(responses={200: JobOutput, 404: ErrorOutput})
 ACCEPTED = extend_schema(responses={202: JobOutput, 404: ErrorOutput, 409: ErrorOutput})
@@ -36,7 +37,9 @@ class JobViewSet(jobs.JobViewSet):
         segments = cast("QuerySet[Any]", SegmentsSoFar(job))
         rows = cast("list[Segment]", self.paginate_queryset(segments))
         changes = changes_in(job.pk, [row.number for row in rows])
-        page = [read_segment(row, changes.get(row.number, {})) for row in rows]
+        shown = read(job).shown_labels
+        read_rows = [read_segment(row, changes.get(row.number, {})) for row in rows]
+        page = [replace(one, speaker=shown.get(one.speaker, one.speaker)) for one in read_rows]
         return self.get_paginated_response(SegmentOutput(page, many=True).data)  # type: ignore[arg-type]  # read as rows are
 
 

@@ -49,6 +49,8 @@ class DownloadView(APIView):
             )
             raise NotReady(detail)
         reading = read(job)
+        if self.format.of_speakers and not reading.speakers:
+            raise NotReady("Nobody is told apart in this transcript. Have its speakers told apart first.")
         response = HttpResponse(self.format.write(reading), content_type=self.format.content_type)
         if request.query_params.get("download") in ("1", "true"):
             response["Content-Disposition"] = content_disposition_header(

@@ -34,6 +34,8 @@ class Format:
     summary: str
     """OpenAPI shows this at the address of the format."""
     write: Callable[[Reading], str | bytes]
+    of_speakers: bool = False
+    """Whether there is such a file only of transcripts in which speakers were told apart."""
     schema: object = OpenApiTypes.STR
     """OpenAPI describes the content of the file with this schema."""
 

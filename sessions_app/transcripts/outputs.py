@@ -131,7 +131,7 @@ class SegmentOutput(serializers.ModelSerializer[Segment]):
             "raw_text": {"help_text": "As the engine wrote it."},
             "start_ms": {"help_text": "On the timeline of the recording."},
             "confidence": {"help_text": "0 to 1."},
-            "speaker": {"help_text": "Empty when speakers are not told apart."},
+            "speaker": {"help_text": "The label of who speaks; empty when that is not known."},
         }
 
 
@@ -158,6 +158,11 @@ class EngineUsedOutput(serializers.Serializer[None]):
     windows = serializers.IntegerField(help_text="How many windows with speech it did.")
 
 
+class OverlapOutput(serializers.Serializer[None]):
+    start_ms = serializers.IntegerField()
+    end_ms = serializers.IntegerField()
+
+
 class TranscriptOutput(serializers.Serializer[None]):
     """What `transcript.json` holds. Times are on the timeline of the recording."""
 
@@ -172,3 +177,6 @@ class TranscriptOutput(serializers.Serializer[None]):
     word_counts = serializers.DictField(child=serializers.IntegerField())
     timing = serializers.ChoiceField(choices=TIMINGS, help_text="The coarsest times, as in the job.")
     engines = EngineUsedOutput(many=True, help_text="What did it, most windows first.")
+    overlaps = OverlapOutput(
+        many=True, help_text="Where two speak at once, whose words may be missing or another's."
+    )

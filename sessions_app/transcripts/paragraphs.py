@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 
 from sessions_app.transcripts.gaps import gap_segments
-from sessions_app.transcripts.reading import Reading, ReadSegment
+from sessions_app.transcripts.reading import Reading, ReadSegment, ReadSpeaker
 from speech.captions.formats import PARAGRAPH_PAUSE_MS
 from speech.text.sentences import ends_sentence
 from speech.text.spacing import join_texts
@@ -16,6 +16,8 @@ from speech.types import Word
 
 # Paragraphs are shorter here than in a text file, because pages show a time beside each.
 PARAGRAPH_CHARACTERS = 350
+COLOURS = 8
+"""`static/transcripts/speakers.css` has as many."""
 
 
 @dataclass(slots=True)
@@ -37,25 +39,40 @@ class Sentence:
 class Paragraph:
     """A paragraph, or a gap in its place.
 
-    `speaker` is empty if the paragraph before has the same speaker. `gap` is empty, or a sentence that says
-    why there is no text.
+    `speaker` is the name, and empty if the paragraph before has the same speaker. `colour` is from 1 to 8,
+    and `label` that of the speaker, if it is one of those who were told apart. `gap` is empty, or a sentence
+    that says why there is no text.
     """
 
     start_ms: int
     speaker: str
     sentences: list[Sentence] = field(default_factory=list)
     gap: str = ""
+    label: str = ""
+    colour: int = 0
 
 
 def paragraphs(reading: Reading) -> list[Paragraph]:
     """Return the paragraphs and gaps of what is transcribed so far, in the order of time."""
     gaps = [Paragraph(gap.start_ms, "", gap=gap.text) for gap in gap_segments(reading.gaps)]
-    spoken = _grouped(reading.segments(), [gap.start_ms for gap in gaps])
+    who = {one.label: one for one in reading.speakers}
+    spoken = _grouped(reading.segments(), [gap.start_ms for gap in gaps], who)
     return list(merge(spoken, gaps, key=lambda p: p.start_ms))
 
 
-def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterator[Paragraph]:
-    """Group segments into paragraphs. `gaps_ms` are the starts of gaps, in order; each ends a paragraph."""
+def colour_of(speaker: ReadSpeaker) -> int:
+    """Return which of the colours a speaker has, from 1."""
+    return speaker.number % COLOURS + 1
+
+
+def _grouped(
+    segments: Iterable[ReadSegment], gaps_ms: Sequence[int], who: Mapping[str, ReadSpeaker]
+) -> Iterator[Paragraph]:
+    """Group segments into paragraphs.
+
+    `gaps_ms` are the starts of gaps, in order; each ends a paragraph. `who` has the speakers by their
+    labels.
+    """
     paragraph: Paragraph | None = None
     last_end_ms, last_speaker, last_text, characters = 0, "", "", 0
     for segment in segments:
@@ -75,7 +92,9 @@ def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterato
         ):
             if paragraph is not None:
                 yield paragraph
-            paragraph = Paragraph(start_ms, speaker if speaker != last_speaker else "")
+            paragraph = Paragraph(start_ms, "")
+            if speaker != last_speaker:
+                _name(paragraph, speaker, who.get(speaker))
             last_text, characters = "", 0
         space = " " if last_text and " " in join_texts([last_text[-1], text[0]]) else ""
         words = _word_times(text, segment.words)
@@ -84,6 +103,14 @@ def _grouped(segments: Iterable[ReadSegment], gaps_ms: Sequence[int]) -> Iterato
         last_end_ms, last_speaker, last_text = segment.end_ms, speaker, text
     if paragraph is not None:
         yield paragraph
+
+
+def _name(paragraph: Paragraph, label: str, speaker: ReadSpeaker | None) -> None:
+    """Let a paragraph begin with who speaks. Without `speaker`, the label is all that is known."""
+    paragraph.speaker = label
+    if speaker is not None:
+        paragraph.speaker, paragraph.label = speaker.shown_name, speaker.label
+        paragraph.colour = colour_of(speaker)
 
 
 def _word_times(text: str, words: Sequence[Word]) -> str:

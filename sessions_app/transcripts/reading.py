@@ -13,8 +13,9 @@ from heapq import merge
 
 from django.db.models import QuerySet
 
-from jobs_app.models import JOB_ACTIVE, JobStatus, LiveText, TranscriptionJob
-from jobs_app.models.transcripts import Segment, SegmentKind, Transcript, as_read
+from jobs_app.models import JOB_ACTIVE, JobStatus, LiveText, Speaker, SpeakerTurns, TranscriptionJob
+from jobs_app.models.speakers import StoredTurn
+from jobs_app.models.transcripts import SPEAKERS_KNOWN, Segment, SegmentKind, Transcript, as_read
 from sessions_app.transcripts.edits import Changes, changes_in
 from sessions_app.transcripts.gaps import Gap, gap_captions, gaps_of
 from speech.text.corrections import timed_words
@@ -39,6 +40,23 @@ class ReadSegment(SpeechSegment):
     kind: str
     raw_text: str
     break_before: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSpeaker:
+    """Somebody who speaks in a transcript.
+
+    `name` is empty if nobody has said it; `shown_name` is "Speaker 1", then. `number` counts from 0. `merged`
+    has the labels of those that people take for the same.
+    """
+
+    label: str
+    name: str
+    shown_name: str
+    number: int
+    speaking_ms: int
+    turns: int
+    merged: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,17 +100,58 @@ class Reading:
         rows = _final_segments(self.job_id).values_list("number", "raw_text", "corrected_text")
         return join_texts([texts.get(number, as_read(raw, corrected)) for number, raw, corrected in rows])
 
+    @cached_property
+    def speakers(self) -> tuple[ReadSpeaker, ...]:
+        """Those who speak, in the order in which they begin.
+
+        It takes one SQL statement if speakers were told apart, else none.
+        """
+        if self.transcript.speakers_state not in SPEAKERS_KNOWN:
+            return ()
+        return speakers_of(self.job_id)
+
+    @cached_property
+    def shown_labels(self) -> dict[str, str]:
+        """The label under which each label is shown, which is another one for those who were merged."""
+        return {label: one.label for one in self.speakers for label in (one.label, *one.merged)}
+
+    def turns(self) -> Iterator[StoredTurn]:
+        """Return start, end and shown label of each turn, in the order of time, by two SQL statements."""
+        stored = SpeakerTurns.objects.filter(job=self.job_id).values_list("turns", flat=True).first()
+        for start_ms, end_ms, label in stored or []:
+            yield start_ms, end_ms, self.shown_labels.get(label, label)
+
+    def overlaps(self) -> list[tuple[int, int]]:
+        """Return start and end of the stretches in which two speak at once. Without speakers, it costs
+        nothing.
+        """
+        if not self.speakers:
+            return []
+        overlaps = SpeakerTurns.objects.filter(job=self.job_id).values_list("overlaps", flat=True)
+        return overlaps.first() or []
+
     def segments(self) -> Iterator[ReadSegment]:
-        """Return the final segments in the order of time. This takes two SQL statements.
+        """Return the final segments in the order of time. This takes two SQL statements, and one more if
+        speakers were told apart.
 
         While the job goes on, what was heard live and is not stored as segments yet comes after them, which
         takes one more.
         """
-        return segments_of(self.job_id, live=self.growing)
+        shown = self.shown_labels
+        for segment in segments_of(self.job_id, live=self.growing):
+            label = shown.get(segment.speaker, segment.speaker)
+            yield segment if label == segment.speaker else replace(segment, speaker=label)
+
+    def named_segments(self) -> Iterator[ReadSegment]:
+        """Return the same, with the names of the speakers in place of their labels, for people."""
+        names = {one.label: one.shown_name for one in self.speakers}
+        for segment in self.segments():
+            name = names.get(segment.speaker, segment.speaker)
+            yield segment if name == segment.speaker else replace(segment, speaker=name)
 
     def with_gaps(self) -> Iterator[SpeechSegment]:
-        """Return the segments, with a sentence where sound is missing, for text files and captions."""
-        return merge(self.segments(), gap_captions(self.gaps), key=lambda segment: segment.start_ms)
+        """Return the segments for text files and captions: with names, and with sentences for gaps."""
+        return merge(self.named_segments(), gap_captions(self.gaps), key=lambda segment: segment.start_ms)
 
 
 def read(job: TranscriptionJob) -> Reading:
@@ -109,7 +168,29 @@ def read(job: TranscriptionJob) -> Reading:
         duration_ms=sound.duration_ms or 0,
         transcript=transcript,
         gaps=gaps_of(sound),
-        warnings=tuple(transcript_warnings(sound.report, sound.gaps, wordless=wordless)),
+        warnings=tuple(
+            transcript_warnings(
+                sound.report, sound.gaps, wordless=wordless, speakers=transcript.speakers_state
+            )
+        ),
+    )
+
+
+def speakers_of(job_id: uuid.UUID) -> tuple[ReadSpeaker, ...]:
+    """Return those who speak, without those who were merged into others. This takes one SQL statement."""
+    rows = list(Speaker.objects.filter(job=job_id).order_by("number"))
+    return tuple(
+        ReadSpeaker(
+            label=row.label,
+            name=row.name,
+            shown_name=row.shown_name,
+            number=row.number,
+            speaking_ms=row.speaking_ms,
+            turns=row.n_turns,
+            merged=tuple(other.label for other in rows if other.merged_into_id == row.pk),
+        )
+        for row in rows
+        if row.merged_into_id is None
     )
 
 

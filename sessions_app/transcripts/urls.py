@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 from sessions_app.transcripts.api import HistoryViewSet, JobViewSet
 from sessions_app.transcripts.downloads import view_of
 from sessions_app.transcripts.formats import find_formats
+from sessions_app.transcripts.speakers import SpeakersView
 
 router = SimpleRouter(use_regex_path=False)
 router.register("jobs", JobViewSet, basename="job")
@@ -18,5 +19,6 @@ urlpatterns = [
         )
         for ending, format in find_formats().items()
     ),
+    path("jobs/<uuid:pk>/speakers/", SpeakersView.as_view(), name="job-speakers"),
     *router.urls,
 ]

@@ -65,7 +65,6 @@ class Capabilities:
     translates_to: frozenset[str] = frozenset()
     word_times: bool = True
     prompt: bool = True
-    diarizes: bool = False
     live: bool = False
     needs_voice_activity: bool = True
     min_window_s: int = 40

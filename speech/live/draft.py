@@ -35,7 +35,7 @@ class Draft:
         if text:
             whole = join_texts([self._kept, text])
             self._shown = without_last_word(whole) if speaks else whole
-            self.firm = min(_agreed(self._text, whole), len(self._shown))
+            self.firm = min(agreed(self._text, whole), len(self._shown))
             self._text = whole
         return self._shown
 
@@ -52,7 +52,7 @@ def without_last_word(text: str) -> str:
     return text.rpartition(" ")[0]
 
 
-def _agreed(before: str, now: str) -> int:
+def agreed(before: str, now: str) -> int:
     """How many characters both begin with, whole words only."""
     same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False)))
     if same < len(now) and same < len(before) and not (same and is_unspaced(now[same - 1])):

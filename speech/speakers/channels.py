@@ -86,7 +86,7 @@ class ChannelListener:
             spans = self._detectors[channel].finish()
             turns += [turn for span in spans for turn in _heard(span, drowned, channel)]
         found, order = in_order(joined(turns))
-        return Speakers(found, _overlaps(found), (Voice(),) * len(order))
+        return Speakers(found, _overlaps(found), voices=(Voice(),) * len(order))
 
     def _give_up(self) -> None:
         self._people = []

@@ -67,14 +67,16 @@ class Voice:
 class Speakers:
     """Who speaks when. Turns are in order of time; those of different speakers may overlap.
 
-    `overlaps` are the stretches in which two speak at once. `hard_to_tell` says that the voices are so alike,
-    or so far from the microphone, that the turns may well be wrong. `voices` has one entry for each speaker.
+    `overlaps` are the stretches in which two speak at once. `unsure` are those in which another voice fits
+    nearly as well, so that words in them are better left without a speaker. `hard_to_tell` says that people
+    are so far from the microphone that many turns may be wrong. `voices` has one entry for each speaker.
     """
 
     turns: tuple[Turn, ...] = ()
     overlaps: tuple[Span, ...] = ()
     voices: tuple[Voice, ...] = ()
     hard_to_tell: bool = False
+    unsure: tuple[Span, ...] = ()
 
     @property
     def n(self) -> int:

@@ -6,9 +6,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
+from typing import Generic, TypeVar
 
 from speech.speakers.types import Said, Speakers, Turn, label_of
 from speech.types import Span, SpeechSegment, Word
+
+Stretch = TypeVar("Stretch", Span, Turn)
 
 _FAR_MS = 2000
 """A word that is further from all turns belongs to nobody."""
@@ -21,66 +24,96 @@ _ENDS = (".", "!", "?", "…", ",", ";", ":", "。", "！", "？", "、", "，",
 def assign(segments: Sequence[SpeechSegment], speakers: Speakers) -> list[Said]:
     """Return the segments, cut where the speaker changes, each with the label of its speaker.
 
-    A word goes to the speaker whose turns it overlaps most, or else to the nearest one. A single short word
-    inside of what another person says goes to that person. A change moves to the nearest punctuation or pause
-    within two words. A segment without words goes to who speaks most of it, in one piece.
+    A word goes to the speaker whose turns it overlaps most, or else to the nearest one; to nobody where that
+    is unsure. A single short word inside of what another person says goes to that person. A change moves to
+    the nearest punctuation or pause within two words. A segment without words goes to who speaks most of it,
+    in one piece.
     """
-    return [said for source, segment in enumerate(segments) for said in _parts(source, segment, speakers)]
+    turns, overlaps = _Timeline(speakers.turns), _Timeline(speakers.overlaps)
+    unsure = _Timeline(speakers.unsure)
+    found = []
+    for source, segment in enumerate(segments):
+        for part, speaker in _parts(segment, turns, unsure):
+            label = "" if speaker is None else label_of(speaker)
+            marked = tuple(at for at, word in enumerate(part.words) if _is_in(word, overlaps))
+            found.append(Said(replace(part, speaker=label), speaker, source, marked))
+    return found
 
 
-def _parts(source: int, segment: SpeechSegment, speakers: Speakers) -> list[Said]:
+def _start_of(stretch: Span | Turn) -> int:
+    return stretch.start_ms
+
+
+class _Timeline(Generic[Stretch]):
+    """Finds stretches by time, without looking at all of them: a day has many."""
+
+    def __init__(self, stretches: Sequence[Stretch]) -> None:
+        self._stretches: list[Stretch] = sorted(stretches, key=_start_of)
+        self._last: list[Stretch] = []
+        """Of each stretch and all before it, the one that ends last."""
+        for one in self._stretches:
+            longest = not self._last or one.end_ms > self._last[-1].end_ms
+            self._last.append(one if longest else self._last[-1])
+
+    def within(self, start_ms: int, end_ms: int) -> list[tuple[int, Stretch]]:
+        """Return the stretches that overlap `[start_ms, end_ms)`, each after the milliseconds it shares."""
+        found = []
+        at = bisect_left(self._stretches, end_ms, key=_start_of)
+        while at and self._last[at - 1].end_ms > start_ms:
+            at -= 1
+            one = self._stretches[at]
+            shared_ms = min(end_ms, one.end_ms) - max(start_ms, one.start_ms)
+            if shared_ms > 0:
+                found.append((shared_ms, one))
+        return found
+
+    def nearest(self, start_ms: int, end_ms: int) -> tuple[int, Stretch] | None:
+        """Return the stretch that is nearest to one that overlaps none, after its distance."""
+        at = bisect_left(self._stretches, end_ms, key=_start_of)
+        near: list[tuple[int, Stretch]] = []
+        near += [(start_ms - one.end_ms, one) for one in self._last[max(0, at - 1) : at]]
+        near += [(one.start_ms - end_ms, one) for one in self._stretches[at : at + 1]]
+        return min(near, key=lambda one: one[0], default=None)
+
+
+def _is_in(what: Word | SpeechSegment, spans: _Timeline[Span]) -> bool:
+    """Return whether more than half of it lies in the spans."""
+    shared_ms = sum(ms for ms, _ in spans.within(what.start_ms, what.end_ms))
+    return shared_ms * 2 > what.end_ms - what.start_ms
+
+
+def _parts(
+    segment: SpeechSegment, turns: _Timeline[Turn], unsure: _Timeline[Span]
+) -> list[tuple[SpeechSegment, int | None]]:
+    """Return the parts of a segment, each with its speaker."""
     if not segment.words:
-        return [_said(segment, _speaker_of(segment, speakers.turns), source, speakers)]
-    who = [_speaker_of(word, speakers.turns) for word in segment.words]
+        return [(segment, _speaker_of(segment, turns, unsure))]
+    who = [_speaker_of(word, turns, unsure) for word in segment.words]
     who = _moved_changes(segment.words, _without_islands(segment.words, who))
     if len(set(who)) == 1:
-        return [_said(segment, who[0], source, speakers)]
+        return [(segment, who[0])]
     runs = [[at for at, _ in run] for _, run in groupby(enumerate(who), key=lambda one: one[1])]
     texts = _cut_text(segment, [run[0] for run in runs])
     parts = []
-    for number, (run, text) in enumerate(zip(runs, texts, strict=True)):
+    for run, text in zip(runs, texts, strict=True):
         words = segment.words[run[0] : run[-1] + 1]
-        start_ms = segment.start_ms if number == 0 else words[0].start_ms
+        start_ms = segment.start_ms if run is runs[0] else words[0].start_ms
         end_ms = segment.end_ms if run is runs[-1] else words[-1].end_ms
         part = replace(segment, start_ms=start_ms, end_ms=max(start_ms, end_ms), text=text, words=words)
-        parts.append(_said(part, who[run[0]], source, speakers))
+        parts.append((part, who[run[0]]))
     return parts
 
 
-def _said(segment: SpeechSegment, speaker: int | None, source: int, speakers: Speakers) -> Said:
-    label = "" if speaker is None else label_of(speaker)
-    overlapped = tuple(
-        at
-        for at, word in enumerate(segment.words)
-        if _shared_ms(word, speakers.overlaps) * 2 > word.end_ms - word.start_ms
-    )
-    return Said(replace(segment, speaker=label), speaker, source, overlapped)
-
-
-def _near(spans: Sequence[Span] | Sequence[Turn], start_ms: int, end_ms: int) -> Sequence[Span | Turn]:
-    """Return the spans that may touch `[start_ms, end_ms)`, of spans in the order of their beginnings."""
-    last = bisect_left(spans, end_ms, key=lambda span: span.start_ms)
-    return [span for span in spans[:last] if span.end_ms > start_ms]
-
-
-def _shared_ms(what: Word, spans: Sequence[Span]) -> int:
-    return sum(
-        min(what.end_ms, span.end_ms) - max(what.start_ms, span.start_ms)
-        for span in _near(spans, what.start_ms, what.end_ms)
-    )
-
-
-def _speaker_of(what: Word | SpeechSegment, turns: Sequence[Turn]) -> int | None:
+def _speaker_of(what: Word | SpeechSegment, turns: _Timeline[Turn], unsure: _Timeline[Span]) -> int | None:
+    if _is_in(what, unsure):
+        return None
     shared: dict[int, int] = {}
-    for turn in turns:
-        length = min(what.end_ms, turn.end_ms) - max(what.start_ms, turn.start_ms)
-        if length > 0:
-            shared[turn.speaker] = shared.get(turn.speaker, 0) + length
+    for ms, turn in turns.within(what.start_ms, what.end_ms):
+        shared[turn.speaker] = shared.get(turn.speaker, 0) + ms
     if shared:
         return max(shared, key=lambda speaker: (shared[speaker], -speaker))
-    far = [(max(turn.start_ms - what.end_ms, what.start_ms - turn.end_ms), turn.speaker) for turn in turns]
-    distance_ms, speaker = min(far, default=(_FAR_MS + 1, 0))
-    return speaker if distance_ms <= _FAR_MS else None
+    near = turns.nearest(what.start_ms, what.end_ms)
+    return near[1].speaker if near is not None and near[0] <= _FAR_MS else None
 
 
 def _without_islands(words: Sequence[Word], who: Sequence[int | None]) -> list[int | None]:

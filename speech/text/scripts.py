@@ -25,8 +25,20 @@ def in_script(heard: Transcription, script: Script) -> Transcription:
     return replace(heard, segments=tuple(_segment(segment, script) for segment in heard.segments))
 
 
+def text_in_script(text: str, script: Script) -> str:
+    """Return the text written in `script`, in as many characters; '' changes nothing.
+
+    If a phrase would change its length, each character is converted alone.
+    """
+    if not script:
+        return text
+    converter = _converter(_CONVERSIONS[script])
+    whole = converter.convert(text)
+    return whole if len(whole) == len(text) else "".join(map(converter.convert, text))
+
+
 def _segment(segment: SpeechSegment, script: Script) -> SpeechSegment:
-    text = _converted(segment.text, script)
+    text = text_in_script(segment.text, script)
     words = ["".join(word.text.split()) for word in segment.words]
     if "".join(words) != "".join(segment.text.split()):
         return replace(segment, text=text, words=tuple(_word(word, script) for word in segment.words))
@@ -40,17 +52,7 @@ def _segment(segment: SpeechSegment, script: Script) -> SpeechSegment:
 
 
 def _word(word: Word, script: Script) -> Word:
-    return replace(word, text=_converted(word.text, script))
-
-
-def _converted(text: str, script: Script) -> str:
-    """Convert the text to as many characters.
-
-    If a phrase would change its length, each character is converted alone.
-    """
-    converter = _converter(_CONVERSIONS[script])
-    whole = converter.convert(text)
-    return whole if len(whole) == len(text) else "".join(map(converter.convert, text))
+    return replace(word, text=text_in_script(word.text, script))
 
 
 @cache

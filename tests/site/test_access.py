@@ -48,6 +48,7 @@ ROWS = {
     "jobs/<uuid:pk>/second-hearing/": "job",
     "jobs/<uuid:pk>/use/": "job",
     "jobs/<uuid:pk>/rename/": "job",
+    "jobs/<uuid:pk>/speakers/": "job",
     "jobs/<uuid:pk>/delete/": "job",
     "jobs/<uuid:pk>/corrections/": "job",
     "recordings/<uuid:pk>/transcribe/": "session",
@@ -73,6 +74,7 @@ ROWS = {
     "api/jobs/<uuid:pk>/cancel/": "job",
     "api/jobs/<uuid:pk>/retry/": "job",
     "api/jobs/<uuid:pk>/segments/": "job",
+    "api/jobs/<uuid:pk>/speakers/": "job",
     "api/jobs/<uuid:pk>/status/": "job",
     "api/job-history/<uuid:pk>/": "job",
 }

@@ -31,6 +31,7 @@ UNUSED_SINCE: Mapping[Key, str] = {}
 WIDENED: Mapping[Key, set[str]] = {
     ("jobs_app", "0003_live"): {"jobstep_kind_known"},
     ("jobs_app", "0004_refine"): {"job_kind_known"},
+    ("jobs_app", "0006_speakers"): {"jobstep_kind_known"},
 }
 
 HARMLESS = (

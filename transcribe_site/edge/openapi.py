@@ -7,6 +7,7 @@ SETTINGS = {
         "SessionSourceEnum": "sessions_app.models.SessionSource",
         "JobKindEnum": "jobs_app.models.JobKind",
         "SegmentKindEnum": "jobs_app.models.SegmentKind",
+        "CorrectingEnum": "jobs_app.api.serializers.CORRECTION_STATES",
     },
     "TITLE": "Transcription API",
     "DESCRIPTION": "Send audio or video, follow the job, fetch the transcript. Programs send a token, as "

@@ -4,6 +4,7 @@ import tempfile
 import time
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ from tqdm import tqdm
 
 from jobs_app.engines.offered import capabilities_of, engine_for
 from jobs_app.engines.resolving import NO_FALLBACK, resolve_options, script_of, track_wish, transcribe_options
+from jobs_app.lifecycle.speakers import count_of
+from jobs_app.models import SpeakersState
 from jobs_app.models.options import Door, JobOptions, Option, offered_at
+from speech import speakers
 from speech.captions.formats import FORMATS
 from speech.engines.base import Engine, TranscribeOptions
 from speech.errors import SpeechError
 from speech.samples import Samples
 from speech.sound.working_copy import read_samples, write_working_copy
+from speech.speakers import Count, HeardWindow
 from speech.text.scripts import in_script
 from speech.transcript_warnings import transcript_warnings
 from speech.types import DecodeReport, SpeechSegment, Transcription
+from speech.windows.cuts import Window
 from speech.windows.planner import plan_windows
 
 logger = logging.getLogger(__name__)
@@ -50,12 +56,12 @@ class Command(BaseCommand):
                 **{row.name: given[row.name] for row in offered_at(Door.COMMAND)},
                 fallback_engine=NO_FALLBACK,
             )
-            segments, report = transcribe(source, options, show_progress=not given["quiet"])
+            segments, report, speakers_state = transcribe(source, options, show_progress=not given["quiet"])
         except SpeechError as e:
             raise CommandError(f"{source}: {e.why} ({e.code})") from e
         except OSError as e:
             raise CommandError(f"{source}: {e.strerror or e}") from e
-        for warning in transcript_warnings(report.as_json(), wordless=not segments):
+        for warning in transcript_warnings(report.as_json(), wordless=not segments, speakers=speakers_state):
             self.stderr.write(f"{source}: {warning.detail} ({warning.code})")
         text = FORMATS[given["format"]](segments)
         if given["output"] is None:
@@ -77,10 +83,10 @@ def _argument(row: Option) -> dict[str, Any]:
 
 def transcribe(
     source: Path, options: JobOptions, *, show_progress: bool
-) -> tuple[list[SpeechSegment], DecodeReport]:
+) -> tuple[list[SpeechSegment], DecodeReport, str]:
     """Transcribe a file with a progress bar on standard error.
 
-    Return what is said and the report about decoding.
+    Return what is said, the report about decoding, and what `transcript_warnings` needs of the speakers.
 
     Raises:
         SpeechError: the file cannot be decoded, or the engine cannot transcribe it.
@@ -104,6 +110,7 @@ def transcribe(
         bar.set_description("Transcribing")
         engine = engine_for(options.engine, options.model)
         segments: list[SpeechSegment] = []
+        voices: list[HeardWindow] | None = [] if options.diarize else None
         for window in windows:
             if window.speech_ms:
                 samples = read_samples(copy, window.start_ms, window.end_ms)
@@ -114,8 +121,46 @@ def transcribe(
                 heard = _hear(engine, samples, transcribe_options(options), show)
                 heard = in_script(heard, script_of(options))
                 segments += [segment.shifted(window.start_ms) for segment in heard.segments]
+                voices = _with_voices(voices, window, samples)
             bar.update(window.end_ms - bar.n)
-    return segments, report
+    if not options.diarize:
+        return segments, report, SpeakersState.NONE
+    segments, state = _told_apart(segments, voices, Count(*count_of(options)))
+    return segments, report, state
+
+
+def _with_voices(
+    voices: list[HeardWindow] | None, window: Window, samples: Samples
+) -> list[HeardWindow] | None:
+    """Return `voices` with those of one more window; None if they are not wanted, or cannot be heard."""
+    if voices is None:
+        return None
+    try:
+        packed = speakers.load_hearing().hear(samples)
+    except Exception:
+        # Whatever goes wrong here must not cost the text.
+        logger.exception("The voices could not be heard")
+        return None
+    return [*voices, HeardWindow(window.start_ms, window.end_ms, packed)]
+
+
+def _told_apart(
+    segments: list[SpeechSegment], voices: list[HeardWindow] | None, count: Count
+) -> tuple[list[SpeechSegment], str]:
+    """Return the segments cut where another one speaks, with names such as "Speaker 1", and how that went."""
+    if voices is None:
+        return segments, SpeakersState.FAILED
+    try:
+        who = speakers.tell_apart(voices, count)
+        said = speakers.assign(segments, who)
+    except Exception:
+        logger.exception("The speakers could not be told apart")
+        return segments, SpeakersState.FAILED
+    named = [
+        replace(one.segment, speaker="" if one.speaker is None else f"Speaker {one.speaker + 1}")
+        for one in said
+    ]
+    return named, SpeakersState.UNSURE if who.hard_to_tell else SpeakersState.TOLD
 
 
 def _hear(

@@ -17,7 +17,7 @@ def write(reading: Reading) -> str:
         segments=((segment.id, segment) for segment in reading.segments()),
         language=reading.language,
         duration_ms=reading.duration_ms,
-        names={},
+        names={one.label: one.name for one in reading.speakers},
         word_counts=reading.transcript.texts.word_counts,
     )
     beside = {
@@ -26,6 +26,7 @@ def write(reading: Reading) -> str:
         "warnings": [warning.as_json() for warning in reading.warnings],
         "timing": reading.transcript.timing,
         "engines": engines_used(reading.job_id),
+        "overlaps": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in reading.overlaps()],
     }
     return json.dumps(transcript | beside, ensure_ascii=False)
 

@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from speech.speakers.finish.clustering import group, unit
+from speech.speakers.finish.centres import CLEAN, PIECE_S, Voices, centres_of, gathered
+from speech.speakers.finish.clustering import unit
 from speech.speakers.finish.scoring import STEP_TICKS, Scored, most_likely, score
 from speech.speakers.finish.turns import in_order, joined
 from speech.speakers.hearing.packing import (
-    PIECE,
-    PIECE_HOP,
-    VECTOR,
     Floats,
     Heard,
     Integers,
     pack_vector,
-    piece_start,
     unpack,
 )
 from speech.speakers.types import Count, HeardWindow, Speakers, Turn, Voice
-from speech.types import SAMPLE_RATE, Span
+from speech.types import Span
 
 ANY_NUMBER = Count()
 
-_PURE, _CLEAN = 0.6, 0.85
-_PIECE_S = PIECE_HOP / SAMPLE_RATE
-_OWN_QUANTILE, _LEAST_PAIRS, _USUAL_OWN = 0.75, 5, 0.6
 _HARD_OWN = 0.5
-_RELATIVE, _LEAST_ALIKE, _MOST_ALIKE = 0.6, 0.28, 0.5
-_ONE_VOICE = 0.6
-_LEAST_SHARE, _LEAST_S, _ENOUGH_S = 0.03, 1.5, 6.0
-_ROUNDS = 3
+"""Below this, the pieces of one person are so unlike each other that voices are hard to tell apart."""
 _LEAST_OVERLAP_TICKS = 30
+_LEAST_AHEAD = 0.3
+"""How much more a turn has to be like its voice than like the next best, in sums of two cosines."""
 _TICK_MS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class _Voices:
-    """The pieces of all windows, in order of time."""
-
-    vectors: Floats
-    purity: Floats
-    own: float | None
-    """How alike the pieces of one person are; None if there are too few to say."""
 
 
 def tell_apart(windows: Sequence[HeardWindow], count: Count = ANY_NUMBER) -> Speakers:
@@ -62,101 +44,24 @@ def tell_apart(windows: Sequence[HeardWindow], count: Count = ANY_NUMBER) -> Spe
         for window in sorted(windows, key=lambda window: window.start_ms)
         if window.voices
     ]
-    voices = _gathered([one for _, one in heard])
-    centres = _centres(voices, count)
-    found, overlaps = _turns(heard, centres)
+    voices = gathered([one for _, one in heard])
+    centres = centres_of(voices, count)
+    found, overlaps, unsure = _turns(heard, centres)
     turns, order = in_order(found)
     alike = 1.0 if voices.own is None else voices.own
-    return Speakers(turns, overlaps, _described(voices, centres, order), alike < _HARD_OWN)
-
-
-def _gathered(windows: Sequence[Heard]) -> _Voices:
-    empty = np.zeros((0, VECTOR), dtype=np.float32)
-    vectors = np.concatenate([empty, *(window.pieces.vectors for window in windows)])
-    purity = np.concatenate([empty[:, 0], *(window.pieces.purity for window in windows)])
-    cosines = np.concatenate([empty[:, 0], *map(_own_cosines, windows)])
-    own = float(np.quantile(cosines, _OWN_QUANTILE)) if len(cosines) >= _LEAST_PAIRS else None
-    return _Voices(vectors, purity, own)
-
-
-def _own_cosines(heard: Heard) -> Floats:
-    """Return the cosines of pairs of clean pieces, one right after the other, of the same local speaker."""
-    pieces = heard.pieces
-    begins = np.array([chunk.start for chunk in heard.chunks])
-    starts = piece_start(pieces.number, heard.samples)
-    chunk = np.abs(starts[:, None] - begins).argmin(axis=1)
-    place = {number: at for at, number in enumerate(pieces.number.tolist())}
-    pairs = [
-        (at, place[number + PIECE // PIECE_HOP])
-        for number, at in place.items()
-        if number + PIECE // PIECE_HOP in place
-    ]
-    left, right = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    use = (
-        (np.minimum(pieces.purity[left], pieces.purity[right]) >= _CLEAN)
-        & (pieces.local[left] == pieces.local[right])
-        & (chunk[left] == chunk[right])
-    )
-    return np.asarray((pieces.vectors[left[use]] * pieces.vectors[right[use]]).sum(axis=1))
-
-
-def _centres(voices: _Voices, count: Count) -> Floats:
-    """Return the unit mean of each voice; shape (voices, VECTOR)."""
-    vectors = voices.vectors[voices.purity >= _PURE]
-    if not len(vectors):
-        vectors = voices.vectors
-    if not len(vectors):
-        return np.zeros((1, VECTOR), dtype=np.float32)
-    own = _USUAL_OWN if voices.own is None else voices.own
-    alike = float(np.clip(_RELATIVE * own, _LEAST_ALIKE, _MOST_ALIKE))
-    centres, sizes = group(vectors, alike, count.exactly)
-    if count.exactly is None:
-        at_least = count.at_least or 1
-        if len(centres) > at_least:
-            centres, sizes = _without_small(centres, sizes, at_least)
-            centres, sizes = _merged(centres, sizes, at_least)
-        if len(centres) < at_least:
-            centres, sizes = group(vectors, alike, at_least)
-        if count.at_most is not None and len(centres) > count.at_most:
-            centres = centres[np.sort(np.argsort(-sizes, kind="stable")[: count.at_most])]
-    for _ in range(_ROUNDS):
-        nearest = (vectors @ centres.T).argmax(axis=1)
-        totals = np.zeros_like(centres)
-        np.add.at(totals, nearest, vectors)
-        centres = np.where(np.bincount(nearest, minlength=len(centres))[:, None] > 0, unit(totals), centres)
-    return centres
-
-
-def _without_small(centres: Floats, sizes: Integers, at_least: int) -> tuple[Floats, Integers]:
-    """Leave out groups that are too small to be a person, but keep the largest ones."""
-    least_s = min(_ENOUGH_S, max(_LEAST_S, _LEAST_SHARE * float(sizes.sum()) * _PIECE_S))
-    large = sizes * _PIECE_S >= least_s
-    large[np.argsort(-sizes, kind="stable")[:at_least]] = True
-    return centres[large], sizes[large]
-
-
-def _merged(centres: Floats, sizes: Integers, at_least: int) -> tuple[Floats, Integers]:
-    """Merge the voices that are most alike, while they are alike enough to be one person's."""
-    while len(centres) > at_least:
-        cosines = np.triu(centres @ centres.T, 1)
-        left, right = np.unravel_index(int(cosines.argmax()), cosines.shape)
-        if cosines[left, right] < _ONE_VOICE:
-            break
-        mean = centres[left] * sizes[left] + centres[right] * sizes[right]
-        centres[left], sizes[left] = unit(mean), sizes[left] + sizes[right]
-        centres, sizes = np.delete(centres, right, axis=0), np.delete(sizes, right)
-    return centres, sizes
+    return Speakers(turns, overlaps, _described(voices, centres, order), alike < _HARD_OWN, unsure)
 
 
 def _turns(
     windows: Sequence[tuple[HeardWindow, Heard]], centres: Floats
-) -> tuple[list[Turn], tuple[Span, ...]]:
+) -> tuple[list[Turn], tuple[Span, ...], tuple[Span, ...]]:
+    """Return the turns, the stretches in which two speak, and those in which it is unsure who does."""
     scored = [score(heard, centres) for _, heard in windows]
     spoken = [
         np.maximum.reduceat(one.speaking, np.arange(0, len(one.speaking), STEP_TICKS)) > 0 for one in scored
     ]
     if not any(steps.any() for steps in spoken):
-        return [], ()
+        return [], (), ()
     # A step after a pause may begin with another speaker, and so may a window.
     easy = [
         one.easy[steps] | (np.diff(np.flatnonzero(steps), prepend=-9) > 1)
@@ -166,17 +71,20 @@ def _turns(
     speakers = most_likely(scores, np.concatenate(easy))
     turns: list[Turn] = []
     overlaps: list[Span] = []
+    unsure: list[Span] = []
     at = 0
     for (window, _), one, steps in zip(windows, scored, spoken, strict=True):
         who = np.full(len(steps), -1)
         who[steps] = speakers[at : at + int(steps.sum())]
         at += int(steps.sum())
-        turns += _first_voices(one, who, window.start_ms)
-        for span, second in _second_voices(one, who):
-            moved = Span(window.start_ms + span.start_ms, window.start_ms + span.end_ms)
-            overlaps.append(moved)
-            turns.append(Turn(moved.start_ms, moved.end_ms, second))
-    return joined(turns), tuple(overlaps)
+        for span, first, is_sure in _first_voices(one, who, window):
+            turns.append(Turn(span.start_ms, span.end_ms, first))
+            if not is_sure:
+                unsure.append(span)
+        for span, second in _second_voices(one, who, window):
+            overlaps.append(span)
+            turns.append(Turn(span.start_ms, span.end_ms, second))
+    return joined(turns), tuple(overlaps), tuple(unsure)
 
 
 def _runs(values: Integers) -> Iterator[tuple[int, int, int]]:
@@ -186,14 +94,23 @@ def _runs(values: Integers) -> Iterator[tuple[int, int, int]]:
         yield int(values[first]), int(first), int(end)
 
 
-def _first_voices(one: Scored, who: Integers, start_ms: int) -> Iterator[Turn]:
+def _first_voices(one: Scored, who: Integers, window: HeardWindow) -> Iterator[tuple[Span, int, bool]]:
+    """Yield each stretch in which one voice is heard best, with the voice, and whether that is sure."""
     ticks = np.where(one.speaking > 0, np.repeat(who, STEP_TICKS)[: len(one.speaking)], -1)
     for speaker, first, end in _runs(ticks):
         if speaker >= 0:
-            yield Turn(start_ms + first * _TICK_MS, start_ms + end * _TICK_MS, speaker)
+            scores = one.scores[first // STEP_TICKS : -(-end // STEP_TICKS)].mean(axis=0)
+            ahead = scores[speaker] - np.delete(scores, speaker).max(initial=-np.inf)
+            yield _span(window, first, end), speaker, bool(ahead >= _LEAST_AHEAD)
 
 
-def _second_voices(one: Scored, who: Integers) -> Iterator[tuple[Span, int]]:
+def _span(window: HeardWindow, first: int, end: int) -> Span:
+    """Return the stretch of these ticks. The last tick may reach beyond the window."""
+    end_ms = min(window.start_ms + end * _TICK_MS, window.end_ms)
+    return Span(window.start_ms + first * _TICK_MS, end_ms)
+
+
+def _second_voices(one: Scored, who: Integers, window: HeardWindow) -> Iterator[tuple[Span, int]]:
     """Yield each stretch in which two speak, with the one who is not heard best."""
     if one.scores.shape[1] < 2:
         return
@@ -205,16 +122,16 @@ def _second_voices(one: Scored, who: Integers) -> Iterator[tuple[Span, int]]:
         for main, begin, until in _runs(ticks[first:end]):
             others = scores.copy()
             others[main] = -np.inf
-            yield Span((first + begin) * _TICK_MS, (first + until) * _TICK_MS), int(others.argmax())
+            yield _span(window, first + begin, first + until), int(others.argmax())
 
 
-def _described(voices: _Voices, centres: Floats, order: Sequence[int]) -> tuple[Voice, ...]:
+def _described(voices: Voices, centres: Floats, order: Sequence[int]) -> tuple[Voice, ...]:
     """Return how each speaker sounds. `order` has the index of its centre."""
-    clean = voices.vectors[voices.purity >= _CLEAN]
+    clean = voices.vectors[voices.purity >= CLEAN]
     nearest = (clean @ centres.T).argmax(axis=1)
     found = []
     for speaker in order:
         own = clean[nearest == speaker]
         vector = pack_vector(unit(own.sum(axis=0))) if len(own) else b""
-        found.append(Voice(vector, len(own) * _PIECE_S))
+        found.append(Voice(vector, len(own) * PIECE_S))
     return tuple(found)

@@ -34,6 +34,7 @@ FIELDS = [
     "average_confidence",
     "speech_span_ms",
     "speaking_ms",
+    "n_speakers",
     "timing",
     "usage",
     "gaps",
@@ -52,6 +53,9 @@ OPTIONS = [
     "refine",
     "with_diarization",
     "num_speakers",
+    "min_speakers",
+    "max_speakers",
+    "speaker_names",
     "temperature",
 ]
 TEXTS = ["audio_tracks", "warnings", "correcting", "word_counts", "transcript", "raw_text", "corrected_text"]
@@ -285,6 +289,7 @@ def test_the_status_of_a_finished_job_costs_three_queries(api, alice, new_job, d
         "error_code": "",
         "error": "",
         "correcting": "",
+        "telling_speakers": "",
         "created_at": "2025-03-01T12:00:00Z",
         "started_at": None,
         "completed_at": "2025-03-01T12:00:00Z",

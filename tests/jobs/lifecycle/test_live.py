@@ -31,6 +31,7 @@ from jobs_app.models import (
 from jobs_app.vocabulary.vocabulary import Correction
 from jobs_app.work.preparation import Preparation
 from sessions_app.models import RecordingSession
+from speech.engines.fake import FakeEngine
 from speech.types import SAMPLE_RATE, DecodeReport
 from speech.windows.cuts import Window
 from tests.jobs.conftest import take, take_all
@@ -173,6 +174,34 @@ def test_corrections_apply_to_finals_as_they_come(new_speaker, host, alice):
     assert (segment.text, segment.raw_text) == (final["text"], final["raw_text"])
     assert [word.text for word in segment.words] == ["w0000", "one", "w0002", "w0003", "w0004"]
     assert segment.words[1].start_ms == 1000
+
+
+def test_corrections_apply_to_what_is_being_said(new_speaker, host, alice):
+    Correction.objects.create(owner=alice, from_text="w0001", to_text="one")
+    speaker = new_speaker(alice).open()
+    for _ in range(2):
+        speaker.say(2)
+        host.run()
+    shown, firm = speaker.live.interim["text"], speaker.live.interim["firm"]
+    assert (shown, shown[:firm]) == ("w0000 one w0002", "w0000 one")
+
+
+def test_what_a_correction_replaces_is_firm_as_a_whole(new_speaker, host, alice):
+    Correction.objects.create(owner=alice, from_text="w0001 w0002", to_text="one and two")
+    speaker = new_speaker(alice).open()
+    for _ in range(2):
+        speaker.say(2)
+        host.run()
+    shown, firm = speaker.live.interim["text"], speaker.live.interim["firm"]
+    assert (shown, shown[:firm]) == ("w0000 one and two", "w0000")
+
+
+def test_what_is_being_said_is_written_in_the_script_of_the_wish(new_speaker, host, alice, monkeypatch):
+    monkeypatch.setattr(FakeEngine, "draft", lambda *_: ("這個软件為什么", "zh"))
+    speaker = new_speaker(alice, language="zh-TW").open()
+    speaker.say(2)
+    host.run()
+    assert speaker.live.interim["text"] == "這個軟件為"  # without the last two characters
 
 
 def test_live_text_goes_with_the_job(new_speaker, host, alice):

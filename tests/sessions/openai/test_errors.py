@@ -77,7 +77,11 @@ def test_a_session_cookie_is_no_key(alice):
 @pytest.mark.parametrize(
     ("fields", "param", "words"),
     [
-        ({"response_format": "diarized_json"}, "response_format", "verbose_json"),
+        (
+            {"response_format": "diarized_json", "known_speaker_references[]": "data:audio/wav;base64,AAAA"},
+            "known_speaker_references[]",
+            "known_speaker_names[]",
+        ),
         ({"response_format": "xml"}, "response_format", "verbose_json"),
         ({"temperature": "2"}, "temperature", "1"),
         ({"temperature": "hot"}, "temperature", "number"),

@@ -65,7 +65,9 @@ def test_the_command_takes_it(monkeypatch, tmp_path, wav, argument, chosen):
     (tmp_path / "talk.wav").write_bytes(wav)
     asked = []
     monkeypatch.setattr(
-        transcribe, "transcribe", lambda source, options, **_: asked.append(options) or ([], DecodeReport())
+        transcribe,
+        "transcribe",
+        lambda source, options, **_: asked.append(options) or ([], DecodeReport(), ""),
     )
     call_command("transcribe", str(tmp_path / "talk.wav"), argument)
     assert asked[0].punctuate is chosen

@@ -24,7 +24,7 @@ from sessions_app.recordings.serializers import SessionCreateInput, UploadInput
 from sessions_app.tus.protocol import Wanted
 from speech.engines.base import Capabilities
 
-ABLE = Capabilities(diarizes=True, languages=frozenset({"de", "en"}), translates_to=frozenset({"en"}))
+ABLE = Capabilities(languages=frozenset({"de", "en"}), translates_to=frozenset({"en"}))
 SPECIAL = {
     "language": "de",
     "engine": "local",
@@ -132,8 +132,8 @@ def test_the_command_takes_each_option(monkeypatch):
     parser = ArgumentParser()
     Command().add_arguments(parser)
     line = ["talk.wav"]
-    for name, value in as_form(given_at(Door.COMMAND)).items():
-        line += [f"--{name.replace('_', '-')}", value]
+    for name, value in given_at(Door.COMMAND).items():
+        line += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     read = vars(parser.parse_args(line))
     assert {name: read[name] for name in given_at(Door.COMMAND)} == given_at(Door.COMMAND)
 

@@ -23,3 +23,11 @@ def page(client, alice) -> Client:
 
 def show(client: Client, job: TranscriptionJob) -> HttpResponse:
     return client.get(reverse("job", args=[job.pk]))
+
+
+@pytest.fixture
+def wakes(monkeypatch):
+    """How often the queue was asked to wake workers, instead of a queue."""
+    asked: list[int] = []
+    monkeypatch.setattr("jobs_app.leases.queue.wake", lambda n=1: asked.append(n))
+    return asked

@@ -110,7 +110,7 @@ def test_what_is_not_known_is_refused_by_name(api, alice, given, field, said):
 
 
 def test_defaults_that_the_engine_cannot_do_are_refused(api, alice):
-    refused(api.patch(URL, {"defaults": {"engine": "fake", "diarize": True}}), 422, "not_supported")
+    refused(api.patch(URL, {"defaults": {"min_speakers": 3, "max_speakers": 2}}), 422, "not_supported")
     alice.refresh_from_db()
     assert alice.job_defaults == {}
 
@@ -185,7 +185,7 @@ def test_openais_clients_get_what_they_ask_for(api, wav, prefers, monkeypatch):
 
 
 def test_the_page_keeps_what_differs_from_the_site(page, alice):
-    alice.job_defaults = {"diarize": False}
+    alice.job_defaults = {"min_speakers": 2}
     alice.save()
     sent = posted(theme="dark", time_zone="Asia/Tokyo", **{"new-language": "de", "new-prompt": "Ngozi"})
     answer = page.post(reverse("account"), sent, follow=True)
@@ -193,15 +193,15 @@ def test_the_page_keeps_what_differs_from_the_site(page, alice):
     alice.refresh_from_db()
     assert (alice.theme, alice.time_zone) == ("dark", "Asia/Tokyo")
     # No page offers the first one, so it stays; the engine is the site's.
-    assert alice.job_defaults == {"diarize": False, "language": "de", "prompt": "Ngozi"}
+    assert alice.job_defaults == {"min_speakers": 2, "language": "de", "prompt": "Ngozi"}
     page.post(reverse("account"), posted(**{"new-engine_model": "local/tiny.en"}))
     alice.refresh_from_db()
-    assert alice.job_defaults == {"diarize": False, "engine": "local", "model": "tiny.en"}
+    assert alice.job_defaults == {"min_speakers": 2, "engine": "local", "model": "tiny.en"}
     sent = posted()
     del sent["new-refine"]
     page.post(reverse("account"), sent)
     alice.refresh_from_db()
-    assert alice.job_defaults == {"diarize": False, "refine": False}
+    assert alice.job_defaults == {"min_speakers": 2, "refine": False}
 
 
 def test_the_page_says_what_cannot_be(page, alice):

@@ -196,7 +196,7 @@ def test_a_nearly_full_disk_is_said_to_be_full(api, wav, settings, monkeypatch, 
     [
         ({"engine": "crystal ball"}, 422, "not_supported"),
         ({"model": "enormous"}, 422, "not_supported"),
-        ({"diarize": "true"}, 422, "not_supported"),
+        ({"diarize": "true", "min_speakers": 3, "max_speakers": 2}, 422, "not_supported"),
         ({"fallback_engine": "crystal ball"}, 422, "not_supported"),
         ({"fallback_engine": "fake"}, 422, "not_supported"),
         ({"fallback_model": "base"}, 422, "not_supported"),

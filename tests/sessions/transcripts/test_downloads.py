@@ -35,6 +35,7 @@ def test_the_json_transcript_has_the_fields_of_the_contract(api, talk):
         "word_counts",
         "timing",
         "engines",
+        "overlaps",
     }
     assert transcript["id"] == str(talk.pk)
     assert transcript["text"] == "Good morning. And <you>? Fine."

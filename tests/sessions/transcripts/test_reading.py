@@ -62,7 +62,11 @@ def read_at(api, client, alice):
 
 
 DOORS = [
-    *(f"jobs/{{job}}/transcript.{ending}" for ending in find_formats()),
+    *(
+        f"jobs/{{job}}/transcript.{ending}"
+        for ending, format in find_formats().items()
+        if not format.of_speakers
+    ),
     *("jobs/{job}/segments/", "jobs/{job}/", "job-history/{job}/"),
     *("sessions/{session}/", "sessions/{session}/text/?end_ms=9000"),
     *(f"v1 {name}" for name in FORMATS),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from speech.speakers import Speakers, Turn, Voice, assign
 from speech.types import Span, SpeechSegment, Word
 
@@ -15,8 +17,9 @@ def spoken(text: str, *, start_ms: int = 0, each_ms: int = 400) -> SpeechSegment
     return SpeechSegment(start_ms, words[-1].end_ms, text, words=words)
 
 
-def speakers(*turns: Turn, overlaps: tuple[Span, ...] = ()) -> Speakers:
-    return Speakers(turns, overlaps, (Voice(),) * (1 + max((turn.speaker for turn in turns), default=-1)))
+def speakers(*turns: Turn, overlaps: tuple[Span, ...] = (), unsure: tuple[Span, ...] = ()) -> Speakers:
+    voices = (Voice(),) * (1 + max((turn.speaker for turn in turns), default=-1))
+    return Speakers(turns, overlaps, voices, unsure=unsure)
 
 
 def told(segments: list[SpeechSegment], who: Speakers) -> list[tuple[str, str]]:
@@ -58,6 +61,11 @@ def test_a_word_far_from_all_turns_is_left_unnamed():
     assert told([spoken("nobody was heard")], Speakers()) == [("", "nobody was heard")]
 
 
+def test_words_are_left_unnamed_where_it_is_unsure_who_speaks():
+    who = speakers(Turn(0, 800, 0), Turn(800, 2400, 1), unsure=(Span(800, 1600),))
+    assert told([spoken("a b. c d. e f.")], who) == [("S1", "a b."), ("", "c d."), ("S2", "e f.")]
+
+
 def test_words_are_marked_while_two_speak():
     who = speakers(Turn(0, 2000, 0), Turn(800, 1600, 1), overlaps=(Span(800, 1600),))
     (said,) = assign([spoken("a b c d e")], who)
@@ -80,3 +88,18 @@ def test_each_part_names_the_segment_it_comes_from():
     who = speakers(Turn(0, 1200, 0), Turn(1200, 9000, 1))
     parts = assign([spoken("How are you? Fine, thank you."), spoken("Good.", start_ms=3000)], who)
     assert [(said.source, said.speaker) for said in parts] == [(0, 0), (0, 1), (1, 1)]
+
+
+def test_a_word_inside_of_a_long_turn_is_found_behind_many_short_ones():
+    short = [Turn(at, at + 100, 1) for at in range(1000, 50_000, 1000)]
+    who = speakers(Turn(0, 60_000, 0), *short)
+    assert told([spoken("here", start_ms=50_500)], who) == [("S1", "here")]
+    assert told([spoken("after", start_ms=61_000)], who) == [("S1", "after")]
+
+
+def test_a_day_of_words_takes_no_time_to_speak_of():
+    turns = tuple(Turn(at, at + 2000, at // 2000 % 3) for at in range(0, 36_000_000, 2000))
+    segments = [spoken("one two three four five", start_ms=at) for at in range(0, 36_000_000, 2000)]
+    began = process_time()
+    assert len(assign(segments, speakers(*turns))) == len(segments)
+    assert process_time() - began < 30  # two seconds; to look at all turns for each word takes hours

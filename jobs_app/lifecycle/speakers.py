@@ -1,0 +1,197 @@
+"""Store who speaks in a job, as the step SPEAKERS has found it.
+
+Each function is one short transaction, or part of one, which locks the job before its work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from jobs_app.leases.held import held, release
+from jobs_app.leases.locks import lock_job
+from jobs_app.lifecycle.finishing import close_if_complete
+from jobs_app.lifecycle.summary import summarise
+from jobs_app.lifecycle.voices import begin_speakers, unheard
+from jobs_app.models import (
+    JOB_ACTIVE,
+    WORK_OPEN,
+    ChunkTranscription,
+    JobStatus,
+    JobStep,
+    Segment,
+    Speaker,
+    SpeakersState,
+    SpeakerTurns,
+    Transcript,
+    TranscriptionJob,
+    WorkStatus,
+)
+from jobs_app.models.options import JobOptions
+from jobs_app.models.speakers import SpeakerCount, StoredTurn
+from jobs_app.vocabulary.vocabulary import Vocabulary, vocabulary_of
+
+ROWS_AT_ONCE = 500
+CUT_COLUMNS = (
+    "end_ms",
+    "speaker",
+    "part_of",
+    "raw_text",
+    "raw_words",
+    "corrected_text",
+    "corrected_words",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a run of the step SPEAKERS has found.
+
+    `changed` are segments whose columns differ now, `new` are cut from them, and `gone` were joined again to
+    others. `windows` have another corrected text now. `names` are those that people gave, by the new labels.
+    `count` and `vocabulary` are what the run went by, and `next_segment` is the number after all segments
+    that it knew.
+    """
+
+    turns: Sequence[StoredTurn]
+    overlaps: Sequence[tuple[int, int]]
+    labels: Sequence[str]
+    names: Mapping[str, str]
+    hard_to_tell: bool
+    changed: Sequence[Segment]
+    new: Sequence[Segment]
+    gone: Sequence[Segment]
+    windows: Sequence[ChunkTranscription]
+    count: SpeakerCount
+    vocabulary: Vocabulary
+    next_segment: int
+
+
+def count_of(options: JobOptions) -> SpeakerCount:
+    return SpeakerCount(options.num_speakers, options.min_speakers, options.max_speakers)
+
+
+@transaction.atomic
+def end_hearing(step: JobStep) -> bool | None:
+    """End a run that has heard what there is, if more will come. Return whether it was ended.
+
+    Return None if the step no longer belongs to this run.
+    """
+    job = lock_job(step.job_id)
+    if job is None or not held(step).exists():
+        return None
+    windows_open = job.windows.filter(status__in=WORK_OPEN).exists()
+    if job.status not in JOB_ACTIVE or (job.planned and not windows_open and not unheard(job).exists()):
+        return False
+    release(step, WorkStatus.DONE, attempt=0, error_code="", error="")
+    if unheard(job).exists():
+        begin_speakers(job, owner_id=step.owner_id)
+    close_if_complete(job, owner_id=step.owner_id)
+    return True
+
+
+@transaction.atomic
+def store_speakers(step: JobStep, found: Found) -> bool | None:
+    """Store who speaks, and end the step.
+
+    Return None if the step no longer belongs to this run, and False if something that the run went by has
+    changed, so that it must be done again.
+    """
+    job = lock_job(step.job_id)
+    if job is None or not held(step).exists():
+        return None
+    as_before = (
+        found.count == count_of(job.short_options)
+        and found.next_segment == job.next_segment
+        and found.vocabulary == vocabulary_of(step.owner_id)
+    )
+    if not as_before:
+        return False
+    _store_segments(job, found)
+    SpeakerTurns.objects.update_or_create(
+        job=job, defaults={"turns": list(found.turns), "overlaps": list(found.overlaps)}
+    )
+    job.speakers.all().delete()
+    Speaker.objects.bulk_create(
+        Speaker(job=job, label=label, number=number, name=found.names.get(label, ""))
+        for number, label in enumerate(found.labels)
+    )
+    measure(job)
+    state = SpeakersState.UNSURE if found.hard_to_tell else SpeakersState.TOLD
+    Transcript.objects.filter(job=job).update(speakers_state=state)
+    release(step, WorkStatus.DONE, error_code="", error="")
+    if job.status == JobStatus.COMPLETED:
+        summarise(job, owner_id=step.owner_id)
+    close_if_complete(job, owner_id=step.owner_id)
+    return True
+
+
+def _store_segments(job: TranscriptionJob, found: Found) -> None:
+    job.segments.filter(pk__in=[segment.pk for segment in found.gone]).delete()
+    for i in range(0, len(found.changed), ROWS_AT_ONCE):
+        # `bulk_update` would take a hundred times as long.
+        Segment.objects.bulk_create(
+            found.changed[i : i + ROWS_AT_ONCE],
+            update_conflicts=True,
+            unique_fields=["pk"],
+            update_fields=CUT_COLUMNS,
+        )
+    for number, segment in enumerate(found.new, start=job.next_segment):
+        segment.number = number
+    Segment.objects.bulk_create(found.new, batch_size=ROWS_AT_ONCE)
+    if found.new or found.gone:
+        # Also where none is new, so that whoever works on the segments finds that they have changed.
+        job.next_segment += max(1, len(found.new))
+        job.save(update_fields=["next_segment"])
+    for window in found.windows:
+        window.save(update_fields=["corrected_text", "word_counts"])
+
+
+def give_up_speakers(job: TranscriptionJob, *, owner_id: int) -> None:
+    """Go on without speakers: they never cost a job its text. The caller holds the lock on `job`.
+
+    While windows are open, speakers are tried again with the next ones.
+    """
+    if job.planned and not job.windows.filter(status__in=WORK_OPEN).exists():
+        Transcript.objects.filter(job=job, speakers_state=SpeakersState.NONE).update(
+            speakers_state=SpeakersState.FAILED
+        )
+    close_if_complete(job, owner_id=owner_id)
+
+
+def measure(job: TranscriptionJob) -> None:
+    """Store how long and how often each speaker of `job` speaks, with those who are merged into it.
+
+    The caller holds the lock on `job`.
+    """
+    speakers = list(job.speakers.select_related("merged_into"))
+    shown = {one.label: (one.merged_into or one).label for one in speakers}
+    lengths, turns = measured(SpeakerTurns.objects.get(job=job).turns, shown)
+    for one in speakers:
+        one.speaking_ms, one.n_turns = lengths.get(one.label, 0), turns.get(one.label, 0)
+    Speaker.objects.bulk_update(speakers, ["speaking_ms", "n_turns"])
+    n = sum(one.merged_into_id is None for one in speakers)
+    Transcript.objects.filter(job=job).update(n_speakers=n)
+
+
+def measured(turns: Sequence[StoredTurn], shown: Mapping[str, str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how many milliseconds each speaker speaks, and how many turns that are.
+
+    `turns` are in order of time. `shown` has the label under which a label is shown. Stretches of one speaker
+    are one turn if nobody else begins between them.
+    """
+    lengths: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    last = ""
+    for start_ms, end_ms, label in turns:
+        who = shown.get(label, label)
+        # Two who are merged may speak at the same time; that counts once.
+        new_ms = max(0, end_ms - max(start_ms, ends.get(who, 0)))
+        lengths[who] = lengths.get(who, 0) + new_ms
+        ends[who] = max(end_ms, ends.get(who, 0))
+        counts[who] = counts.get(who, 0) + (who != last)
+        last = who
+    return lengths, counts

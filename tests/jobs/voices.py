@@ -1,0 +1,52 @@
+"""Two people in the sound of the fake engine: they speak in turn, each for so many seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from speech.errors import UnreadableVoices
+from speech.speakers import Count, HeardWindow, Speakers, Turn, Voice
+
+PACKED = b"voices"
+
+
+class FakeVoices:
+    """Stands for `speech.speakers`: `heard` are the lengths of the windows, `asked` the numbers of speakers.
+
+    `every_ms` is how long each speaks. `error` is raised by hearing; `hard` voices are hard to tell apart.
+    """
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+        self.asked: list[Count] = []
+        self.every_ms = 3000
+        self.error: Exception | None = None
+        self.unreadable = False
+        self.hard = False
+
+    def hear(self, samples) -> bytes:
+        if self.error is not None:
+            raise self.error
+        self.heard.append(len(samples) // 16)
+        return PACKED
+
+    def tell_apart(self, windows: Sequence[HeardWindow], count: Count = Count()) -> Speakers:  # noqa: B008
+        if any(window.voices != PACKED for window in windows):
+            raise UnreadableVoices
+        self.asked.append(count)
+        end_ms = max((window.end_ms for window in windows), default=0)
+        n = count.exactly or 2
+        turns = tuple(
+            Turn(start_ms, min(end_ms, start_ms + self.every_ms), start_ms // self.every_ms % n)
+            for start_ms in range(0, end_ms, self.every_ms)
+        )
+        return Speakers(turns, (), (Voice(),) * (max((t.speaker for t in turns), default=-1) + 1), self.hard)
+
+
+def fake_voices(monkeypatch: pytest.MonkeyPatch) -> FakeVoices:
+    fake = FakeVoices()
+    monkeypatch.setattr("speech.speakers.load_hearing", lambda: fake)
+    monkeypatch.setattr("speech.speakers.tell_apart", fake.tell_apart)
+    return fake
