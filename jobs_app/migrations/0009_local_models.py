@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs_app', '0005_live_waiting'),
+        ('jobs_app', '0006_speakers'),
     ]
 
     operations = [
