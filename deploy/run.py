@@ -46,10 +46,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_WITHIN_S = 120
-# How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger.
+# How uvicorn serves live words. Sound does not get smaller by compression, and no message is larger. Most
+# proxies keep a silent connection for a minute.
 WEBSOCKETS = (
-    *("--ws", "websockets-sansio", "--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
-    *("--ws-ping-interval", "20", "--ws-ping-timeout", "20"),
+    *("--ws", "transcribe_site.edge.unread:Protocol"),
+    *("--ws-max-size", "65536", "--ws-per-message-deflate", "false"),
+    *("--ws-ping-interval", "40", "--ws-ping-timeout", "20"),
 )
 
 # SIGHUP comes when the terminal is closed.

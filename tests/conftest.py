@@ -22,11 +22,11 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs_app.engines import local_models
 from tests import services
-from tests.processes import is_first, left_out, locked
+from tests.plugins.processes import is_first, left_out, locked
 from transcribe_site import start
 from transcribe_site.watching.health import last_look
 
-pytest_plugins = ["tests.migrated", "tests.processes"]
+pytest_plugins = ["tests.plugins.emptied", "tests.plugins.migrated", "tests.plugins.processes"]
 
 ON_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
 

@@ -235,6 +235,8 @@ LIVE_REFINE = env.boolean("LIVE_REFINE", default=True)
 # One web process holds at most this many sockets, and one person at most so many.
 LIVE_SOCKETS = env.number("LIVE_SOCKETS", 500, at_least=1)
 LIVE_SOCKETS_PER_USER = env.number("LIVE_SOCKETS_PER_USER", 8, at_least=1)
+# A client that reads nothing of what it is told for this long loses its socket, and then its connection.
+LIVE_UNREAD_S = env.number("LIVE_UNREAD_S", 10, at_least=1)
 
 # --- Connections ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from jobs_app.leases.held import WORK_MODELS
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import set_rank
 from jobs_app.lifecycle.ending import cancel_refinement, end_job
+from jobs_app.lifecycle.finals import wait_for_places
 from jobs_app.lifecycle.starting import may_prioritise, prepare_again
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -119,6 +120,7 @@ def retry_job(job_id: uuid.UUID) -> bool:
         )
     set_rank(job)
     if not job.planned:
+        wait_for_places(job)
         # More audio of the recording may have come since the job failed.
         prepare_again(job, owner_id=job.session.owner_id)
     queue.wake_on_commit(settings.WORKERS)

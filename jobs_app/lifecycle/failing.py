@@ -180,6 +180,11 @@ class WorkerLost(SpeechError):
     )
 
 
+class Unexpected(SpeechError):
+    code = "internal_error"
+    message = "Something went wrong inside the server while working on this recording. Press Retry."
+
+
 class DeadlineExceeded(SpeechError):
     code = "timed_out"
     message = "The engine did not finish in time. Press Retry, or transcribe it again with a smaller model."

@@ -152,20 +152,32 @@ def leave_to_workers(step: JobStep, start_ms: int, end_ms: int) -> bool:
         return False
     write_batch(job, start_ms)
     if end_ms > job.planned_ms:
-        placed_ms = job.sound.duration_ms if job.sound.places.exists() else 0
-        is_placed = end_ms <= (placed_ms or 0)
         _add_window(
             job,
             end_ms,
             status=WorkStatus.WAITING,
             speech_ms=end_ms - job.planned_ms,
-            not_before=Now() if is_placed else Now() + NOT_PLACED_YET,
+            not_before=Now() if end_ms <= _placed_ms(job) else Now() + NOT_PLACED_YET,
         )
         queue.wake_on_commit()
     LiveText.objects.filter(job=job).update(
         version=F("version") + 1, interim=None, final_ms=end_ms, heard_ms=end_ms
     )
     return True
+
+
+def wait_for_places(job: TranscriptionJob) -> None:
+    """Have windows wait whose audio has no place on the timeline yet: a worker would hear silence there.
+
+    The caller holds the lock on `job`, and has it prepared again.
+    """
+    waiting = job.windows.filter(status=WorkStatus.WAITING, started_at=None)
+    waiting.filter(end_ms__gt=_placed_ms(job)).update(not_before=Now() + NOT_PLACED_YET)
+
+
+def _placed_ms(job: TranscriptionJob) -> int:
+    """Return up to where the audio has its place on the timeline."""
+    return (job.sound.duration_ms or 0) if job.sound.places.exists() else 0
 
 
 def write_batch(job: TranscriptionJob, cut_ms: int = 0) -> int:

@@ -104,7 +104,6 @@ class Hearing:
             SpeechError: the audio cannot be read.
         """
         if self._ending_with is not None:
-            self._arrival = arrival
             return
         if arrival != self._arrival or (self._more and now >= self._look_again_at):
             self._more = True
@@ -235,8 +234,9 @@ class Hearing:
         self._totals["batches"] += bool(n)
         self._n_waiting, self._batched_at, self._batched_ms = 0, now, cut_ms
 
-    def end(self) -> bool:
-        """End the step. Return whether more audio has come since this recording was given up."""
+    def end(self) -> Arrival:
+        """End the step. Return what had come when it was decided that no more would."""
+        assert self._ending_with is not None  # noqa: S101  has_ended
         self._keep(end_live(self.step, self.listening.received_ms))
         self._totals["batches"] += bool(self._n_waiting)
         confidence = sum(self._confidences) / len(self._confidences) if self._confidences else 0.0
@@ -247,7 +247,7 @@ class Hearing:
             ", ".join(f"{n} {what}" for what, n in self._totals.items()),
             confidence,
         )
-        return self._arrival != self._ending_with
+        return self._ending_with
 
     def _keep(self, stored: bool) -> None:
         if not stored or self.lost:

@@ -139,16 +139,16 @@ def prepare(
         )
 
     from_ms, dropped, windows = planned_ms, [], []
-    if outdated:
-        dropped = [(0, max(heard_ms, job.planned_ms))]
-    elif placement.changed is not None:
-        start_ms, end_ms = _windows_around(job, *placement.changed)
+    changed = (0, None) if outdated else placement.changed
+    if changed is not None:
+        start_ms, end_ms = _windows_around(job, *changed)
         if end_ms is None and live:
-            end_ms = max(start_ms, planned_ms)
+            # What live hosts have heard of audio that has no place yet stays.
+            end_ms = max(start_ms, _windows_end(job, heard_ms))
         if end_ms is None:
             # The timeline may have been longer before.
             dropped, from_ms = [(start_ms, max(heard_ms, job.planned_ms))], start_ms
-        else:
+        elif end_ms > start_ms:
             dropped, windows = [(start_ms, end_ms)], windows_of(start_ms, end_ms, more_to_come=False)
     if search is not None:
         windows = search.finish()
@@ -262,11 +262,15 @@ def _windows_around(job: TranscriptionJob, start: int, end: int | None) -> tuple
 
     Its end is None if no window follows.
     """
-    windows = job.windows
-    before = windows.filter(end_ms__lte=samples_to_ms(start)).aggregate(at=Max("end_ms"))["at"]
+    before = _windows_end(job, samples_to_ms(start))
     if end is None:
-        return before or 0, None
-    return before or 0, windows.filter(start_ms__gte=samples_to_ms(end)).aggregate(at=Min("start_ms"))["at"]
+        return before, None
+    return before, job.windows.filter(start_ms__gte=samples_to_ms(end)).aggregate(at=Min("start_ms"))["at"]
+
+
+def _windows_end(job: TranscriptionJob, most_ms: int) -> int:
+    """Return where the last window ends that ends at `most_ms` or before."""
+    return job.windows.filter(end_ms__lte=most_ms).aggregate(at=Max("end_ms"))["at"] or 0
 
 
 def _merged(before: Mapping[str, Any], reports: Sequence[DecodeReport]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from jobs_app.engines import providers, usage
 from jobs_app.engines.offered import engine_for
 from jobs_app.engines.resolving import script_of, transcribe_options
 from jobs_app.leases import claims
-from jobs_app.lifecycle.failing import settle_failure
+from jobs_app.lifecycle.failing import Unexpected, settle_failure
 from jobs_app.lifecycle.finishing import finish_job, finish_window
 from jobs_app.lifecycle.joining import finish_joining
 from jobs_app.lifecycle.live import is_live
@@ -67,11 +67,6 @@ class DiskFull(SpeechError):
         "The server's disk is full, so this recording could not be worked on. Ask its administrator to make "
         "room, then press Retry."
     )
-
-
-class Unexpected(SpeechError):
-    code = "internal_error"
-    message = "Something went wrong inside the server while working on this recording. Press Retry."
 
 
 def do_next() -> bool:

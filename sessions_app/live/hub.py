@@ -1,7 +1,8 @@
 """All sockets of one process: how many there are, and what they are told.
 
-One task looks for all of them, because the words come from another process: a query each 0.2 s for all jobs
-that are heard live, and one a second for the others. Each 10 s it checks who is still logged in.
+One task looks for all of them, because the words come from another process: each 0.2 s it asks which live
+texts have changed, and looks at their jobs; once a second it looks at all jobs. Each 10 s it checks who is
+still logged in.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Watcher(Protocol):
 
     @property
     def sender_id(self) -> uuid.UUID | None: ...
+
+    def follow(self, job_id: uuid.UUID | None) -> None: ...
 
     def news(self, job: JobNow) -> None: ...
 
@@ -131,28 +134,42 @@ class Hub:
                 self._hurry.clear()
         self._task = None
 
-    def _live(self) -> set[uuid.UUID]:
-        """Return the jobs of which words may come at any moment."""
-        return {pk for pk, job in self._jobs.items() if job.live is not None and not job.has_ended}
+    def _live(self) -> dict[uuid.UUID, int]:
+        """Return the jobs of which words may come at any moment, with the versions of their live texts."""
+        return {
+            pk: job.live.version
+            for pk, job in self._jobs.items()
+            if job.live is not None and not job.has_ended
+        }
+
+    async def _changed(self) -> set[uuid.UUID]:
+        """Return the jobs whose live texts have changed since the last look, or are gone."""
+        seen = self._live()
+        now = await threads.run(lambda: looking.versions(seen), threads.looking) if seen else {}
+        return {pk for pk, version in seen.items() if now.get(pk) != version}
 
     async def _look(self, *, everything: bool) -> None:
         curious = set(self._curious)
         asking = self._sockets if everything else curious
-        ids = self._live() | {socket.job_id for socket in asking if socket.job_id}
+        ids = {socket.job_id for socket in asking if socket.job_id}
+        if not everything:
+            ids |= await self._changed()
         known = self._jobs
-        found = await threads.run(lambda: looking.jobs_now(ids, known), threads.looking) if ids else {}
+        found = await threads.run(lambda: looking.jobs_now(ids), threads.looking) if ids else {}
         self._curious -= curious
         news = {pk for pk in ids if found.get(pk) != known.get(pk)} | (ids - found.keys())
         if everything:
             wanted = {socket.job_id for socket in self._sockets}
             known = {pk: job for pk, job in known.items() if pk in wanted}
         self._jobs = known | found
-        for socket in list(self._sockets) if news else curious & self._sockets:
+        for socket in list(self._sockets) if news or everything else curious & self._sockets:
             job = found.get(socket.job_id) if socket.job_id else None
             if job is not None and (socket.job_id in news or socket in curious):
                 socket.news(job)
             elif job is None and socket.job_id in news:
                 self._jobs.pop(socket.job_id, None)
+                await self._look_for_another_job(socket)
+            elif everything and socket.job_id is None and socket.is_sender:
                 await self._look_for_another_job(socket)
 
     async def _look_for_another_job(self, socket: Watcher) -> None:
@@ -162,8 +179,9 @@ class Hub:
         if not there:
             socket.end(SessionGone())
             return
-        socket.job_id = await threads.run(lambda: looking.current_job(session_id), threads.looking)
-        if socket.job_id is not None:
+        job_id = await threads.run(lambda: looking.current_job(session_id), threads.looking)
+        socket.follow(job_id)
+        if job_id is not None:
             self.look(socket)
         elif not socket.is_sender:
             socket.end(NotFound("The transcription of this recording was deleted. Begin another one."))
@@ -173,7 +191,8 @@ class Hub:
         sockets = list(self._sockets)
         visitors = {socket.visitor for socket in sockets}
         sessions = {socket.session_id for socket in sockets}
-        sending = [socket for socket in sockets if socket.sender_id]
+        # A socket that stops while this is asked was not taken over.
+        sending = {socket: socket.sender_id for socket in sockets if socket.sender_id}
         sent = {socket.session_id for socket in sending}
         gone = await threads.run(lambda: logged_out(visitors), threads.looking)
         there = await threads.run(lambda: looking.still_there(sessions), threads.looking)
@@ -183,5 +202,5 @@ class Hub:
                 socket.end(LoggedOut())
             elif socket.session_id not in there:
                 socket.end(SessionGone())
-            elif socket in sending and senders.get(socket.session_id) != socket.sender_id:
+            elif socket in sending and senders.get(socket.session_id) != sending[socket]:
                 socket.end(TakenOver())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,6 +78,12 @@ class NotRead(Refusal):
     sentence = "You do not read what is sent to you. Connect again."
 
 
+class Unexpected(Refusal):
+    status = 500
+    code = "internal_error"
+    sentence = "Something went wrong inside the server. All that was said to be saved is kept; connect again."
+
+
 def close_code(refusal: Refusal) -> int:
     return CLOSE_TRY_AGAIN if refusal.status == TRY_AGAIN_STATUS else APPLICATION_CODES + refusal.status
 
@@ -86,19 +93,34 @@ def error(refusal: Refusal) -> dict[str, object]:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a client shows already: the segments up to the number `seen`, or none if that is -1.
+
+    They are of the job `job`; None if the client does not say.
+    """
+
+    seen: int
+    job: uuid.UUID | None
+
+    def of(self, job_id: uuid.UUID | None) -> int:
+        """Return up to which number the client shows the segments of this job."""
+        return self.seen if self.job in (None, job_id) else -1
+
+
+@dataclass(frozen=True)
 class Start:
-    """Send audio. `seen` is the number of the last final segment that the client shows; -1: none."""
+    """Send audio."""
 
     sample_rate: int
     resume: bool
-    seen: int
+    shown: Shown
 
 
 @dataclass(frozen=True)
 class Watch:
     """See what is heard, without sending."""
 
-    seen: int
+    shown: Shown
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,7 @@ def message_of(text: str) -> Start | Watch | Stop | KeepAlive:
         case "start":
             return _start(said)
         case "watch":
-            return Watch(_seen(said))
+            return Watch(_shown(said))
         case "stop":
             return Stop()
         case "keep_alive":
@@ -141,13 +163,17 @@ def _start(said: Mapping[str, Any]) -> Start:
         raise BadRate
     if not isinstance(resume, bool):
         raise BadMessage("`resume` is true or false.")
-    return Start(rate, resume, _seen(said))
+    return Start(rate, resume, _shown(said))
 
 
-def _seen(said: Mapping[str, Any]) -> int:
-    have = said.get("have")
-    if have is None:
-        return -1
-    if not isinstance(have, str) or not (found := _HAVE.fullmatch(have)):
-        raise BadMessage("`have` is the id of the last final segment that you show, like u6.")
-    return int(found[1])
+def _shown(said: Mapping[str, Any]) -> Shown:
+    have, job = said.get("have"), said.get("job")
+    seen = -1
+    if have is not None:
+        if not isinstance(have, str) or not (found := _HAVE.fullmatch(have)):
+            raise BadMessage("`have` is the id of the last final segment that you show, like u6.")
+        seen = int(found[1])
+    try:
+        return Shown(seen, None if job is None else uuid.UUID(job))
+    except (ValueError, AttributeError, TypeError):
+        raise BadMessage("`job` is the id of the job whose segments you show, as it was told.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 import uuid
 
@@ -11,7 +12,7 @@ from django.db import IntegrityError
 
 from jobs_app.api.errors import RefusedBySpeech
 from rest.disk import StorageFull, is_full
-from rest.refusals import TryAgain
+from rest.refusals import Refusal, TryAgain
 from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import storing, threads
@@ -22,7 +23,11 @@ from speech.errors import AudioTooLong
 from speech.sound.resampling import Resampling
 from speech.types import SAMPLE_RATE, ms_to_samples, samples_to_ms
 
+logger = logging.getLogger(__name__)
+
 PIECE_S = 0.5
+LARGE_PIECE_S = 4
+"""So much is stored at once of what comes faster than it is spoken, after a drop."""
 AHEAD_S = 30
 AHEAD_AFTER_RESUME_S = 60
 """So much more audio than time may come after the start: a client may have recorded while it was away."""
@@ -49,6 +54,7 @@ class Sender:
         self._skip = 0  # bytes that are here already
         self._came = 0  # samples, at the rate of the client
         self._flush_at = float("inf")
+        self._stored_at = float("-inf")
         self._sign_of_life_at = 0.0
         self.n_pieces = 0
         self.reach = Reach((), 0, 0)
@@ -74,6 +80,7 @@ class Sender:
         # The client sends from the last whole millisecond.
         self._skip = (self.end - ms_to_samples(self.received_ms)) * SAMPLE_BYTES
         self._began = time.monotonic()
+        logger.info("recording %s: a socket sends from %s ms on", self.session_id, self.received_ms)
 
     async def add(self, frame: bytes) -> bool:
         """Take a frame of the client. Return whether `end` has grown.
@@ -89,9 +96,12 @@ class Sender:
         if self._came / self._rate > time.monotonic() - self._began + self._ahead_s:
             raise TooFast
         self._take(frame if self._resampling is None else self._resampling.add(frame))
-        if len(self._unsaved) >= PIECE_S * SAMPLE_RATE * SAMPLE_BYTES:
-            return await self.flush()
-        return False
+        return await self.flush() if self._is_piece_full() else False
+
+    def _is_piece_full(self) -> bool:
+        seconds = len(self._unsaved) / (SAMPLE_RATE * SAMPLE_BYTES)
+        hurries = time.monotonic() - self._stored_at < PIECE_S / 2
+        return seconds >= (LARGE_PIECE_S if hurries else PIECE_S)
 
     def _take(self, pcm: bytes) -> None:
         skipped = min(self._skip, len(pcm))
@@ -119,6 +129,7 @@ class Sender:
                 if time.monotonic() > give_up_at:
                     raise TryAgain from error
             await asyncio.sleep(PAUSE_S)
+        self._stored_at = time.monotonic()
         return self.end > before
 
     async def _flush(self) -> bool:
@@ -168,6 +179,13 @@ class Sender:
 
     def _note_sign_of_life(self) -> None:
         self._sign_of_life_at = time.monotonic() + min(SIGN_OF_LIFE_S, settings.ABANDONED_AFTER_S / 2)
+
+    def log_end(self, ending: Refusal | None) -> None:
+        why = f": {ending.code}" if ending else ""
+        logger.info(
+            "recording %s: the socket has ended at %s ms, after %s pieces%s",
+            *(self.session_id, self.received_ms, self.n_pieces, why),
+        )
 
     def _look(self, reach: Reach) -> None:
         """Go on from where the recording is now. A chunk may hold what is still to come here."""

@@ -14,11 +14,11 @@ from typing import Any
 from django.conf import settings
 
 from jobs_app.api.errors import refusal_of
-from jobs_app.lifecycle.live import LiveUnavailable, open_live
+from jobs_app.lifecycle.live import LiveUnavailable
 from rest.refusals import Refusal
 from sessions_app.arrival.pieces import Reach, reach_of
-from sessions_app.arrival.refusals import SessionFinished, SessionGone
-from sessions_app.live import looking, threads
+from sessions_app.arrival.refusals import SessionFinished
+from sessions_app.live import looking, storing, threads
 from sessions_app.live.hub import COUNTS, Hub
 from sessions_app.live.looking import JobNow
 from sessions_app.live.protocol import (
@@ -28,8 +28,10 @@ from sessions_app.live.protocol import (
     Idle,
     KeepAlive,
     NotRead,
+    Shown,
     Start,
     Stop,
+    Unexpected,
     Watch,
     error,
     message_of,
@@ -38,7 +40,6 @@ from sessions_app.live.sending import Sender
 from sessions_app.live.storing import Store
 from sessions_app.live.telling import Line, Message, Send, Told
 from sessions_app.live.visitors import Visitor
-from sessions_app.models import RecordingSession
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +50,8 @@ LAST_STORE_S = 5
 """After a client has left, what came last is stored within this time, or not at all; the client has it."""
 
 
-class Unexpected(Refusal):
-    status = 500
-    code = "internal_error"
-    sentence = "Something went wrong inside the server. All that was said to be saved is kept; connect again."
-
-
 class Socket:
-    """A socket that was let in. `job` is the last news of the job with the id `job_id`."""
+    """A socket that was let in. `job` is the last news of a job, mostly of the one with the id `job_id`."""
 
     def __init__(
         self, hub: Hub, store: Store, visitor: Visitor, session_id: uuid.UUID, receive: Receive, send: Send
@@ -69,9 +64,12 @@ class Socket:
         self.job: JobNow | None = None
         self._receive = receive
         self._line = Line(send)
+        self._begun = False
+        self._shown = Shown(-1, None)
         self._told: Told | None = None
         self._sender: Sender | None = None
         self._stopped = False
+        self._reopen = False
         self._life_at = self._frame_at = time.monotonic()
         self._out: deque[Message] = deque()
         self._saved: Message | None = None
@@ -105,13 +103,22 @@ class Socket:
                 task.cancel()
             await asyncio.gather(reading, writing, return_exceptions=True)
             if self._sender is not None:
-                self._log_end(self._sender)
+                self._sender.log_end(self._ending)
 
     # --- For the hub -------------------------------------------------------------------------------
 
+    def follow(self, job_id: uuid.UUID | None) -> None:
+        """From now on the client is told of this job, since the one before was deleted."""
+        self.job_id = job_id
+        self._wake.set()
+
     def news(self, job: JobNow) -> None:
-        if self.job is not None and self.job.id != job.id:
-            self._told = Told(-1)  # another run has other numbers
+        if self._told is None:
+            self._told = Told(job.id, self._shown.of(job.id))
+        elif self._told.job_id != job.id:
+            # Another run has other numbers, and nobody hears it yet.
+            self._told = Told(job.id, -1)
+            self._reopen = self._reopen or self.sender_id is not None
         self.job = job
         self._wake.set()
 
@@ -156,7 +163,7 @@ class Socket:
 
     def _patience_s(self) -> float | None:
         """Return how long to wait for the client; None if it need not say anything."""
-        if self._stopped or (self._sender is None and self._told is not None):
+        if self._stopped or (self._sender is None and self._begun):
             return None
         at = self._life_at + settings.LIVE_IDLE_S
         if self._sender is not None:
@@ -166,7 +173,7 @@ class Socket:
     async def _nothing_came(self) -> None:
         if self._sender is not None and time.monotonic() >= self._sender.flush_at:
             if await self._sender.flush():
-                self._say_saved(self._sender)
+                await self._stored(self._sender)
         elif time.monotonic() >= self._life_at + settings.LIVE_IDLE_S:
             raise Idle
 
@@ -183,18 +190,23 @@ class Socket:
             raise BadFrame
         if time.monotonic() - self._frame_at > settings.LIVE_IDLE_S / 2:
             # After a pause, live hosts may no longer hear this recording.
-            await self._open_live()
+            self._reopen = await self._open_live()
         self._frame_at = time.monotonic()
         if await self._sender.add(frame):
-            self._say_saved(self._sender)
+            await self._stored(self._sender)
+
+    async def _stored(self, sender: Sender) -> None:
+        self._say_saved(sender)
+        if self._reopen:
+            self._reopen = False
+            await self._open_live()
 
     async def _do(self, message: Start | Watch | Stop | KeepAlive) -> None:
         match message:
-            case Start() if self._told is None:
+            case Start() if not self._begun:
                 await self._start(message)
-            case Watch() if self._told is None:
-                self._say_ready(await threads.run(lambda: reach_of(self.session_id)))
-                await self._tell_from(message.seen)
+            case Watch() if not self._begun:
+                await self._begin(await threads.run(lambda: reach_of(self.session_id)), message.shown)
             case Stop() if self._sender is not None and not self._stopped:
                 await self._sender.finish()
                 self._stopped = True
@@ -204,7 +216,7 @@ class Socket:
                 if self._sender is not None and not self._stopped:
                     await self._sender.keep_alive()
                     if await self._sender.flush():
-                        self._say_saved(self._sender)
+                        await self._stored(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
@@ -213,31 +225,29 @@ class Socket:
         sender = Sender(self.session_id, start, self._store)
         await sender.begin()
         self._sender = sender
-        logger.info("recording %s: a socket sends from %s ms on", self.session_id, sender.received_ms)
-        self._say_ready(sender.reach)
-        await self._tell_from(start.seen)
-        await self._open_live()
+        await self._begin(sender.reach, start.shown)
+        # A live host that gives this recording up at this moment does so before it sees what comes now.
+        self._reopen = await self._open_live()
 
-    async def _open_live(self) -> None:
-        """Have the recording heard live. If that cannot be, it is stored all the same."""
+    async def _open_live(self) -> bool:
+        """Have the recording heard live. Return whether that can be; it is stored all the same."""
         self._frame_at = time.monotonic()
         try:
-            await threads.run(lambda: open_live(RecordingSession.objects.get(pk=self.session_id)))
-        except RecordingSession.DoesNotExist:
-            raise SessionGone from None
+            await threads.run(lambda: storing.begin_hearing(self.session_id))
         except LiveUnavailable as unavailable:
             self._out.append(error(unavailable))
             self._wake.set()
+            return False
+        return True
 
-    async def _tell_from(self, seen: int) -> None:
-        self._told = Told(seen)
-        self._wake.set()
-        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=seen))
-        self._hub.look(self)
-
-    def _say_ready(self, reach: Reach) -> None:
+    async def _begin(self, reach: Reach, shown: Shown) -> None:
+        """Tell the client how far the recording is, and from now on what is heard of it."""
         here = {"received_ms": reach.received_ms, "saved_ms": reach.saved_ms}
         self._out.append({"type": "ready", **here, "cuts_ms": reach.cuts_ms()})
+        self._begun, self._shown = True, shown
+        self._wake.set()
+        self.job_id = await threads.run(lambda: looking.current_job(self.session_id, seen=shown.seen))
+        self._hub.look(self)
 
     def _say_saved(self, sender: Sender) -> None:
         saved_ms = sender.reach.saved_ms
@@ -270,7 +280,8 @@ class Socket:
         if self._ending is not None:
             await self._line.end(self._ending)
             return True
-        job = self.job
+        # If the job was deleted, there may be no other one, or no news of it yet.
+        job = self.job if self.job is not None and self.job.id == self.job_id else None
         if job is not None and self._told is not None:
             await self._told.tell(job, self._line.say)
         return await self._is_done(job)
@@ -287,12 +298,3 @@ class Socket:
             )
             await self._line.close(CLOSE_NORMAL)
         return done
-
-    def _log_end(self, sender: Sender) -> None:
-        logger.info(
-            "recording %s: the socket has ended at %s ms, after %s pieces%s",
-            self.session_id,
-            sender.received_ms,
-            sender.n_pieces,
-            f": {self._ending.code}" if self._ending else "",
-        )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, IntegerField, OuterRef, Subquery
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Now
 
+from jobs_app.lifecycle.live import open_live
 from rest.disk import check_disk
 from sessions_app.arrival.chunks import check_has_track
 from sessions_app.arrival.finishing import compose, finish
@@ -23,6 +24,7 @@ from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import threads
 from sessions_app.models import AudioChunk, LivePiece, LiveSender, RecordingSession
+from sessions_app.models.prepared import ById
 
 
 @dataclass(frozen=True)
@@ -108,18 +110,32 @@ def _settle(stored: asyncio.Future[Outcome], outcome: Outcome | Exception) -> No
         stored.set_result(outcome)
 
 
+# While a recording is locked, it is being finished, or gets a chunk. The others need not wait for that.
+_LOCKED = ById(
+    lambda ids: (
+        RecordingSession.objects.select_for_update(no_key=True, skip_locked=True)
+        .filter(pk__in=ids)
+        .order_by("pk")
+        .values_list("pk", "finished_at")
+    )
+)
+_N_CHUNKS = AudioChunk.objects.filter(session=OuterRef("session")).order_by().values("session")
+_SENDERS = ById(
+    lambda ids: (
+        LiveSender.objects.filter(pk__in=ids)
+        .order_by()
+        .values_list("pk", "sender", Subquery(_N_CHUNKS.annotate(n=Count("pk")).values("n")))
+    )
+)
+
+
 @transaction.atomic
 def store(pieces: Sequence[Piece]) -> list[Outcome]:
     """Store pieces of several recordings in one transaction."""
     ids = {piece.session_id for piece in pieces}
-    # While a recording is locked, it is being finished, or gets a chunk. The others need not wait for that.
-    locked = RecordingSession.objects.select_for_update(no_key=True, skip_locked=True).order_by("pk")
-    finished = dict(locked.filter(pk__in=ids).values_list("pk", "finished_at"))
+    finished = dict(_LOCKED(ids))
     # This is asked after the rows are locked, so that nothing of it changes before the pieces are stored.
-    chunks = AudioChunk.objects.filter(session=OuterRef("session")).order_by().values("session")
-    n_chunks = Subquery(chunks.annotate(n=Count("pk")).values("n"), output_field=IntegerField())
-    senders = LiveSender.objects.filter(session__in=ids).annotate(n_chunks=Coalesce(n_chunks, 0))
-    known = {row[0]: row[1:] for row in senders.values_list("session", "sender", "n_chunks")}
+    known = {pk: (sender, n_chunks or 0) for pk, sender, n_chunks in _SENDERS(ids)}
     there = ids & finished.keys()
     if len(there) < len(ids):
         there |= set(RecordingSession.objects.filter(pk__in=ids - there).values_list("pk", flat=True))
@@ -169,6 +185,19 @@ def begin_sending(session_id: uuid.UUID, sender: uuid.UUID) -> Reach:
         check_has_track(session, 1)
         LiveSender.objects.update_or_create(session=session, defaults={"sender": sender})
     return filled(session_id)
+
+
+def begin_hearing(session_id: uuid.UUID) -> None:
+    """Have the recording heard live, if it is not yet.
+
+    Raises:
+        SessionGone: the recording was deleted.
+        LiveUnavailable: nobody can hear it now.
+    """
+    session = RecordingSession.objects.filter(pk=session_id).first()
+    if session is None:
+        raise SessionGone
+    open_live(session)
 
 
 def filled(session_id: uuid.UUID) -> Reach:

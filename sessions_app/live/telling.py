@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+
+from django.conf import settings
 
 from rest.refusals import Refusal
 from sessions_app.live import threads
@@ -14,9 +17,6 @@ from sessions_app.live.looking import ROWS_AT_ONCE, JobNow, LiveNow, segments_be
 from sessions_app.live.protocol import NotRead, close_code, error
 
 LAG_CHANGES_MS = 1000
-
-SEND_S = 10
-"""A client that takes nothing for so long does not read."""
 
 Message = dict[str, object]
 Say = Callable[[Message], Awaitable[None]]
@@ -50,26 +50,31 @@ class Line:
 
     async def _deliver(self, event: Mapping[str, Any]) -> None:
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(settings.LIVE_UNREAD_S):
                 await self._send(event)
         except TimeoutError:
             raise NotRead from None
 
 
 class Told:
-    """What the client has been told already.
+    """What the client has been told already of a job.
 
     `seen` is the number of the last final segment: all before it were told, or do not exist.
     """
 
-    def __init__(self, seen: int) -> None:
+    def __init__(self, job_id: uuid.UUID, seen: int) -> None:
+        self.job_id = job_id
         self.seen = seen
+        self._said_which = False
         self._progress: Message = {}
         self._interim: Message = {}
         self._lag = (0, True)
 
     async def tell(self, job: JobNow, say: Say) -> None:
         """Say what is new in `job`."""
+        if not self._said_which:
+            self._said_which = True
+            await say({"type": "job", "job": str(job.id)})
         progress: Message = {
             "type": "progress",
             "status": job.status,

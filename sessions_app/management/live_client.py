@@ -30,7 +30,7 @@ FRAME = SAMPLE_RATE // 10
 """Samples in one message: 100 ms."""
 FRAMES_AT_ONCE = 20
 """Between so many frames it is looked at what the server says."""
-CATCH_UP = 8
+CATCH_UP = 20
 """What was not sent while there was no connection follows so many times as fast as it was spoken."""
 AHEAD_S = 25
 """A server takes 30 s of audio more than the time since `ready`."""
@@ -157,7 +157,8 @@ class Live:
         self._session_id = session_id
         self._sound = sound
         self._patience_s = patience_s
-        self._have: str | None = None
+        # The last final that was told, and its job.
+        self._shown: Message = {}
         self.speed = speed
         self.resumes = resume
         # When the first sample of the recording was spoken, had it been spoken `speed` times as fast.
@@ -224,8 +225,10 @@ class Live:
             match message["type"]:
                 case "ready" if self._sound is not None:
                     sending = _Sending(self, self._sound, socket, message["received_ms"])
+                case "job" if message["job"] != self._shown.get("job"):
+                    self._shown = {"job": message["job"]}
                 case "segment" if message["kind"] == "final":
-                    self._have = message["id"]
+                    self._shown["have"] = message["id"]
                 case "error" if message["code"] in _AGAIN or (message["code"] == "too_many" and self.resumes):
                     raise _Lost(message["detail"])
                 case "error" if message["code"] == "session_finished" and self.stopped_at:
@@ -242,9 +245,7 @@ class Live:
             message = {"type": "start", "sample_rate": SAMPLE_RATE}
             if self.resumes:
                 message["resume"] = True
-        if self._have is not None:
-            message["have"] = self._have
-        return message
+        return message | self._shown
 
 
 class _Sending:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models, transaction
@@ -18,6 +18,7 @@ from jobs_app.recordings import Arrival
 from sessions_app.models.chunks import AudioChunk, AudioChunkQuerySet
 from sessions_app.models.edits import Edit
 from sessions_app.models.live import LivePiece
+from sessions_app.models.prepared import ById
 
 if TYPE_CHECKING:
     from people_app.models import User
@@ -84,6 +85,21 @@ class RecordingSessionQuerySet(models.QuerySet["RecordingSession"]):
         # A job has the same owner as its session. An index has owner and status, so that a few jobs of one
         # person are found without reading the others.
         return self.filter(current_job__owner=F("owner"), current_job__status__in=statuses)
+
+
+def _arrivals(session_ids: list[uuid.UUID]) -> models.QuerySet[Any, Any]:
+    pieces = LivePiece.objects.filter(session=OuterRef("pk")).order_by("-first_sample")
+    chunks = AudioChunk.objects.filter(session=OuterRef("pk")).order_by().values("session")
+    rows = RecordingSession.objects.order_by().filter(pk__in=session_ids)
+    return rows.values_list(
+        "pk",
+        Subquery(pieces.values("first_sample")[:1]),
+        Subquery(chunks.annotate(n=Count("pk")).values("n")),
+        "finished_at",
+    )
+
+
+_ARRIVALS = ById(_arrivals)
 
 
 class RecordingSession(models.Model):
@@ -169,17 +185,9 @@ class RecordingSession(models.Model):
 
     @classmethod
     def arrivals(cls, session_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Arrival]:
-        pieces = LivePiece.objects.filter(session=OuterRef("pk")).order_by("-first_sample")
-        chunks = AudioChunk.objects.filter(session=OuterRef("pk")).order_by().values("session")
-        rows = cls.objects.order_by().filter(pk__in=session_ids)
         return {
             pk: Arrival(newest, n_chunks or 0, finished=finished_at is not None)
-            for pk, newest, n_chunks, finished_at in rows.values_list(
-                "pk",
-                Subquery(pieces.values("first_sample")[:1]),
-                Subquery(chunks.annotate(n=Count("pk")).values("n")),
-                "finished_at",
-            )
+            for pk, newest, n_chunks, finished_at in _ARRIVALS(session_ids)
         }
 
     def plain_sound_from(self, first_sample: int, most: int) -> bytes | None:

@@ -45,6 +45,13 @@ export class Transcript {
     return this.last === undefined ? undefined : `u${this.last}`;
   }
 
+  // Call this when the socket says of which job its segments are. Returns whether they were of another one before.
+  comesOf(job) {
+    const another = this.told !== undefined && this.told !== job;
+    this.told = job;
+    return another;
+  }
+
   // Takes a segment from the socket. Segments have numbers there; their ids are made of the job's and the number.
   take(message) {
     this.follow();

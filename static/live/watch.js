@@ -11,7 +11,7 @@ const transcript = new Transcript(new GrowingText(box), jobs, () => job);
 const link = new LiveSocket({
   may: () => true,
   address: () => socketAddress(`${home}${socket}`),
-  first: () => ({ type: "watch", have: transcript.have }),
+  first: () => ({ type: "watch", have: transcript.have, job: transcript.told }),
   take,
   changed: () => {
     transcript.speaks(link.state === "live");
@@ -24,6 +24,8 @@ link.open();
 
 function take(message) {
   if (message.type === "segment") transcript.take(message);
+  // The job of this page was deleted, and somebody has begun another one.
+  if (message.type === "job" && transcript.comesOf(message.job)) location.assign(`${home}jobs/${message.job}/`);
   if (message.type !== "done") return;
   link.close();
   // The page follows the job, and is loaded again at its end.

@@ -7,7 +7,7 @@ import { RATE } from "./sound/capture.js";
 const PER_MS = RATE / 1000;
 const FRAME_SAMPLES = RATE;
 // What is behind is sent at this many times the speed of speech.
-const CATCH_UP = 4;
+const CATCH_UP = 20;
 // What is more is sent faster in pieces.
 const LONGEST_BEHIND_S = 45;
 // If the server gets nothing for so long, the pieces are sent in the other way, too. After the stop people wait for it.
@@ -117,7 +117,8 @@ export class Live {
 
   first() {
     // What was recorded before it came to this connection may come faster than it is spoken.
-    return { type: "start", sample_rate: RATE, resume: this.length > FRAME_SAMPLES, have: this.have() };
+    const { job } = this.recording.row;
+    return { type: "start", sample_rate: RATE, resume: this.length > FRAME_SAMPLES, have: this.have(), job };
   }
 
   take(message) {
@@ -125,11 +126,20 @@ export class Live {
     else if (message.type === "saved") this.saved(message);
     else if (message.type === "error" && message.code === "live_unavailable") this.unavailable = message.detail;
     else if (message.type === "lag") this.lagMs = message.ms;
+    else if (message.type === "job") this.follow(message.job);
     else if (message.type === "segment") this.onTake(message);
   }
 
   changed() {
     this.onChange();
+  }
+
+  // Somebody may have deleted the job elsewhere, and begun another one.
+  follow(job) {
+    const { recording } = this;
+    if (recording.row.job === job) return;
+    recording.row.job = job;
+    recording.save();
   }
 
   ready({ received_ms, saved_ms, cuts_ms }) {

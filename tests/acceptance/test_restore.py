@@ -76,7 +76,7 @@ class Site:
                 for command in (web, ("manage.py", "jobrunner"))
             ]
         try:
-            wait_for(lambda: self.get("/readyz")[0] == ready, within_s=60, what=f"/readyz says {ready}")
+            wait_for(lambda: self.get("/readyz")[0] == ready, within_s=120, what=f"/readyz says {ready}")
             yield
         finally:
             for service in services:
@@ -112,7 +112,6 @@ def restore_paragraph() -> str:
     return MANUAL.split("**Restore**: ")[1].split("\n\n")[0]
 
 
-@pytest.mark.alone
 def test_a_backup_put_back_by_the_manual_is_the_site_as_it_was(tmp_path):
     before = Site(tmp_path / "before" / "var")
     before.data_dir.mkdir(parents=True)
@@ -123,7 +122,7 @@ def test_a_backup_put_back_by_the_manual_is_the_site_as_it_was(tmp_path):
     with before.running():
         api = sample.Api(before.url, token)
         job = api.send()
-        wait_for(lambda: api.status(job)["status"] in sample.FINAL, within_s=60, what="the job")
+        wait_for(lambda: api.status(job)["status"] in sample.FINAL, within_s=120, what="the job")
         text = api.transcript(job)
         # The database first, then the audio.
         paths = {

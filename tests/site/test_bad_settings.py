@@ -91,6 +91,7 @@ BAD = {
     "LIVE_REFINE": YES_NO,
     "LIVE_SOCKETS": FROM_ONE,
     "LIVE_SOCKETS_PER_USER": FROM_ONE,
+    "LIVE_UNREAD_S": FROM_ONE,
     "ENGINE_THREADS": FROM_ONE,
     "LOCAL_DEVICE": ["gpu", "cuda:0"],
     "LOCAL_COMPUTE_TYPE": ["int4", "fp16"],

@@ -98,6 +98,17 @@ def test_starting_django_loads_no_inference_library(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
+def test_a_live_host_without_recordings_loads_nothing_that_works_on_sound(tmp_path):
+    """It takes two thirds of the memory, and most hosts wait most of the time."""
+    done = python(
+        "import django, sys; django.setup(); import jobs_app.management.commands.livehost;"
+        f"print([m for m in {HEAVY} if m in sys.modules])",
+        tmp_path,
+        SECRET_KEY="x",
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
 def test_a_web_server_loads_nothing_that_works_on_sound(tmp_path):
     """It takes two thirds of the memory, and starts sooner."""
     done = python(

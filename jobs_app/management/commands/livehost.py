@@ -11,6 +11,9 @@ class Command(BaseCommand):
         "`jobrunner` starts as many of these as LIVE_HOSTS says; nobody else needs to."
     )
 
+    # The job runner has made these checks. They would load all pages.
+    requires_system_checks: list[str] = []
+
     def handle(self, *args: object, **options: object) -> None:
         host = Host()
         for number in (signal.SIGTERM, signal.SIGINT):

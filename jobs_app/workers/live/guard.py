@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -21,7 +21,9 @@ from django.utils import timezone
 from jobs_app.leases import claims
 from jobs_app.leases.held import renew_leases
 from jobs_app.models import LiveHost
-from jobs_app.work.live import Hearing
+
+if TYPE_CHECKING:
+    from jobs_app.work.live import Hearing
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
@@ -21,17 +21,18 @@ from django.db.models.functions import Now
 
 from jobs_app.engines.offered import engine_for
 from jobs_app.leases import claims
-from jobs_app.lifecycle.failing import expire_lease, give_back, settle_failure
+from jobs_app.lifecycle.failing import Unexpected, expire_lease, give_back, settle_failure
 from jobs_app.lifecycle.live import LiveUnavailable, open_live
 from jobs_app.lifecycle.starting import note_start
 from jobs_app.models import JobStep, LiveHost, StepKind, WorkStatus
-from jobs_app.recordings import Arrival
+from jobs_app.recordings import Arrival, Recording
 from jobs_app.work.guard import LeaseLost
-from jobs_app.work.live import Hearing
-from jobs_app.work.unit import Unexpected
 from jobs_app.workers.live.guard import Guard
 from speech.errors import SpeechError
-from speech.live.listening import LiveEngine
+
+if TYPE_CHECKING:
+    from jobs_app.work.live import Hearing
+    from speech.live.listening import LiveEngine
 
 logger = logging.getLogger(__name__)
 
@@ -128,21 +129,31 @@ class Host:
         with self._guard.limit(HANG_S):
             hearing.look(arrival, now)
         if hearing.has_ended:
-            more = hearing.end()
+            heard = hearing.end()
             self._drop(hearing, "")
-            if more and not arrival.finished:
-                with suppress(LiveUnavailable):
-                    open_live(hearing.session)
+            self._hear_what_comes_late(hearing.session, heard)
             return
         hearing.batch_if_due(now)
         hearing.note_lag(interims=interims)
+
+    def _hear_what_comes_late(self, session: Recording, heard: Arrival) -> None:
+        """Begin again if more has come while the recording was given up after a pause.
+
+        A socket asks for a live host once more after it has stored the first piece after a pause. Here it is
+        looked for after the step has ended. So one of the two notices.
+        """
+        now = session.arrivals([session.pk]).get(session.pk)
+        if now is not None and now != heard and not now.finished:
+            with suppress(LiveUnavailable):
+                open_live(session)
 
     def _hear_next(self) -> bool:
         due = [hearing for hearing in self.hearings if hearing.due_at is not None]
         if due:
             hearing = min(due, key=lambda h: h.due_at or 0)
             began = self._clock()
-            if began - (hearing.due_at or began) > LATE_S:
+            # A recording that is alone and late catches up after a drop. Its interims keep nobody waiting.
+            if began - (hearing.due_at or began) > LATE_S and len(self._hearings) > 1:
                 self._late_at = began
             self._do(hearing, partial(self._hear, hearing, hearing.hear_final))
             ended = self._clock()
@@ -181,7 +192,7 @@ class Host:
         self._loaded = True
         with self._guard.limit(LOADING_S):
             # `open_live` lets in only recordings whose engine can do this.
-            engine = cast(LiveEngine, engine_for(hearing.job.engine, hearing.job.model))
+            engine = cast("LiveEngine", engine_for(hearing.job.engine, hearing.job.model))
         with self._guard.limit(HANG_S):
             what(engine)
 
@@ -194,6 +205,9 @@ class Host:
         step = claims.claim_live(waited_s=PATIENCE_S if self._hearings and freer.exists() else 0)
         if step is None:
             return
+        # A host without recordings takes two thirds of the memory without what works on sound.
+        from jobs_app.work.live import Hearing
+
         try:
             note_start(step)
             hearing = Hearing(step, now)
@@ -202,6 +216,9 @@ class Host:
             logger.warning("%s, attempt %s: %s: %s", step, step.attempt, e.code, e)
             settle_failure(step, e)
             return
+        if (before := self._hearings.get(step.pk)) is not None:
+            # The job was tried again before anybody noticed that it had ended.
+            self._drop(before, "was taken away")
         self._hearings[step.pk] = hearing
         self._guard.watch(hearing)
         self._report()

@@ -141,8 +141,13 @@ class Command(BaseCommand):
     def _show(self, live: Live) -> None:
         """Print what is said, and on standard error what happens."""
         words = _Words(sys.stdout)
+        job = None
         for message in live.events():
             match message["type"]:
+                case "job":
+                    if job not in (None, message["job"]):
+                        self._note(words, "The transcription was deleted, and begins anew.")
+                    job = message["job"]
                 case "segment" if message["kind"] == "final":
                     words.final(message["text"])
                 case "segment":

@@ -39,7 +39,7 @@ from sessions_app.models import AudioChunk, RecordingSession
 from sessions_app.sweeping import orphans
 from tests.acceptance.conftest import RunnerProcess, kill, wait_for
 from tests.acceptance.recordings.client import Recorder, WebProcess
-from tests.acceptance.test_chaos import lock_sqlite_for, make_jobs, restart_postgres
+from tests.acceptance.test_chaos import lock_out_of_postgres, lock_sqlite_for, make_jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
@@ -206,7 +206,6 @@ def test_workers_killed_while_it_is_recorded_cost_no_word(runner, record):
     assert any("window" in line for line in gone)
 
 
-@pytest.mark.restarts_postgres
 def test_a_database_that_goes_away_while_it_is_recorded_costs_nothing(runner, record):
     runner.start()
     recorder = record(seconds=140, chunk_s=2.9, prompt="fake:slow=0.3")
@@ -222,7 +221,7 @@ def test_a_database_that_goes_away_while_it_is_recorded_costs_nothing(runner, re
         if connection.vendor == "sqlite":
             lock_sqlite_for(3)
         else:
-            restart_postgres()
+            lock_out_of_postgres()
         assert not sending.done()
         sending.result(60)
     recorder.finish()
@@ -255,8 +254,6 @@ def test_what_is_recorded_while_no_worker_runs_is_transcribed_when_one_does(runn
     assert dict(again) == done_before
 
 
-# On a machine that does other things as well, some would be told to come again.
-@pytest.mark.alone
 def test_fifty_recordings_at_once_each_become_their_own_transcript(runner, record):
     runner.start()
     random.seed(3)
@@ -273,10 +270,11 @@ def test_fifty_recordings_at_once_each_become_their_own_transcript(runner, recor
     with ThreadPoolExecutor(50) as pool:
         recorders = list(pool.map(send_all, range(50)))
     assert {len(recorder.chunks) for recorder in recorders} == {6}
-    wait_for(lambda: not TranscriptionJob.objects.active().exists(), within_s=120, what="all are transcribed")
+    wait_for(lambda: not TranscriptionJob.objects.active().exists(), within_s=240, what="all are transcribed")
     for recorder in recorders:
-        # Begun, six stored, two seen to be there already, finished.
-        assert sorted(recorder.statuses) == [200] * 2 + [201] * 7 + [202]
+        # Begun, six stored, two seen to be there already, finished. A busy site tells some to come again.
+        told = [status for status in recorder.statuses if status != 503]
+        assert sorted(told) == [200] * 2 + [201] * 7 + [202]
         assert_transcribed_once(recorder, runner)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -185,3 +186,10 @@ def by_token(user, **more: Any) -> dict[str, str]:
 
 def noise(seconds: float, seed: int = 1, rate: int = 16_000) -> np.ndarray:
     return np.random.default_rng(seed).integers(-20_000, 20_000, int(seconds * rate), dtype=np.int16)
+
+
+def within(seconds: float, there: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -19,6 +20,7 @@ from sessions_app.live import threads
 from sessions_app.live.hub import COUNTS
 from sessions_app.models import LivePiece
 from tests.sessions.live.client import by_token, noise
+from tests.sessions.live.test_telling import final, says
 from transcribe_site.edge import header_clock
 from transcribe_site.server import make_application
 
@@ -45,6 +47,10 @@ class Server:
         self._thread.start()
         while not self._server.started:
             time.sleep(0.01)
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.server_state.connections)
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -108,6 +114,29 @@ def test_a_message_that_is_too_large_ends_the_connection(address, alice):
             hear_until(live, "nothing")
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1009
+
+
+def test_the_connection_of_who_reads_nothing_is_cut(address, server, alice, job, settings):
+    """However much of it the system would keep: the client neither leaves nor reads."""
+    settings.LIVE_UNREAD_S = 0.5
+    says(job, finals=[final(n, "so he said and went on " * 500) for n in range(1000)])
+    job.next_segment = 1000
+    job.save(update_fields=["next_segment"])
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.connect(("127.0.0.1", server.port))
+    with (
+        contextlib.suppress(ConnectionClosed),
+        connect(
+            address, sock=line, additional_headers=by_token(alice), max_queue=1, ping_interval=None
+        ) as deaf,
+    ):
+        deaf.send(json.dumps({"type": "watch"}))
+        deadline = time.monotonic() + 20
+        while server.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert COUNTS.open == 0
 
 
 def test_a_server_that_stops_says_so_and_keeps_what_has_come(address, server, alice, recording):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs_app.models import JobStatus, LiveText, TranscriptionJob
+from jobs_app.engines.resolving import resolve_options
+from jobs_app.lifecycle.choices import delete_job
+from jobs_app.lifecycle.starting import start_job
+from jobs_app.models import JobStatus, LiveHost, LiveText, TranscriptionJob
 from jobs_app.models.transcripts import Segment
 from sessions_app.live import looking
 from tests.sessions.conftest import sound, upload_of
-from tests.sessions.live.client import noise
+from tests.sessions.live.client import noise, within
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,6 +36,7 @@ def says(job: TranscriptionJob, **columns) -> None:
     LiveText.objects.filter(job=job).update(version=F("version") + 1, **columns)
 
 
+@transaction.atomic
 def finals(job: TranscriptionJob, *numbers: int, **columns) -> None:
     job.refresh_from_db()
     job.next_segment = max(job.next_segment, *(number + 1 for number in numbers))
@@ -198,8 +203,64 @@ def test_when_the_job_is_deleted_there_is_nothing_to_watch(watching, job, record
     assert socket.closed == 4404
 
 
+def begin_anew(job: TranscriptionJob) -> TranscriptionJob:
+    """Delete the job of a recording that goes on, and begin another one, as people can."""
+    session = job.session
+    delete_job(job.pk)
+    session.refresh_from_db()
+    return start_job(session, resolve_options(engine="fake"))
+
+
+def test_who_watches_a_job_that_is_begun_anew_is_told_all_of_the_other_one(watching, job):
+    segments(job, 0, 1)
+    socket = watching()
+    heard = socket.hear_until("segment", id="u1")
+    assert [said["job"] for said in heard if said["type"] == "job"] == [str(job.pk)]
+    with transaction.atomic():
+        other = begin_anew(job)
+        segments(other, 0)
+    heard = socket.hear_until("segment")
+    assert [said["job"] for said in heard if said["type"] == "job"] == [str(other.pk)]
+    assert heard[-1]["id"] == "u0"
+
+
+def test_what_was_shown_of_a_deleted_job_counts_for_nothing(watching, job):
+    segments(job, 0, 1, 2)
+    shown = {"have": "u1", "job": str(job.pk)}
+    assert ids(watching(**shown).hear_until("segment")) == ["u2"]
+    other = begin_anew(job)
+    segments(other, 0, 1, 2)
+    assert ids(watching(**shown).hear_until("segment", id="u2")) == ["u0", "u1", "u2"]
+    assert ids(watching(have="u1", job=str(other.pk)).hear_until("segment", id="u2")) == ["u2"]
+
+
+def test_who_sends_goes_on_without_a_job_and_with_the_next_one(connect, job, recording):
+    LiveHost.objects.create(name="here:1", beat_at=Now())
+    socket = connect()
+    socket.start()
+    socket.send_until_saved(noise(0.5), 500)
+    delete_job(job.pk)
+    socket.send_until_saved(noise(0.5), 1000)
+    recording.refresh_from_db()
+    other = start_job(recording, resolve_options(engine="fake"))
+    assert socket.hear_until("job")[-1]["job"] == str(other.pk)
+    socket.send_until_saved(noise(0.5), 1500)
+    within(10, other.steps.filter(kind="live", status="waiting").exists)
+    end(other)
+    socket.say(type="stop")
+    assert socket.hear_all()[-1] == {"type": "done", "job": str(other.pk), "status": "completed"}
+
+
+def test_stop_is_answered_also_without_a_job(connect, job):
+    socket = connect()
+    socket.start()
+    socket.hear_until("progress")
+    delete_job(job.pk)
+    socket.say(type="stop")
+    assert socket.hear_all()[-1] == {"type": "done", "job": None, "status": None}
+
+
 def test_an_upload_of_another_is_not_watched(connect, bob, recording):
-    from jobs_app.engines.resolving import resolve_options
     from sessions_app.arrival.intake import store_upload
 
     job = store_upload(bob, upload_of(sound()), resolve_options(), source="upload")

@@ -7,6 +7,7 @@ import pytest
 from jobs_app.leases import claims
 from jobs_app.lifecycle.choices import cancel_job
 from jobs_app.models import JobStatus, LiveHost, LiveText, WorkStatus
+from jobs_app.work.live import Hearing
 from tests.jobs.conftest import expire
 from tests.jobs.speaking import RunningHost, words
 
@@ -181,6 +182,24 @@ def test_a_recording_that_nothing_comes_of_is_left_until_more_comes(
     speaker.open().say(5)
     host.run(1)
     assert speaker.shown()[2:] == [(2, words(7, 10))]
+
+
+def test_what_comes_just_while_a_recording_is_given_up_is_heard(
+    new_speaker, host, alice, settings, monkeypatch
+):
+    speaker = new_speaker(alice).open()
+    speaker.say(7)
+    really_end = Hearing.end
+
+    def end(hearing):
+        speaker.say(5)
+        # The socket's question comes too early: the step is not over.
+        speaker.open()
+        return really_end(hearing)
+
+    monkeypatch.setattr(Hearing, "end", end)
+    host.run(settings.LIVE_IDLE_S + 2)
+    assert speaker.shown() == [(0, words(0, 5)), (1, words(5, 7)), (2, words(7, 10))]
 
 
 def test_an_utterance_that_fails_three_times_is_left_to_workers(new_speaker, host, alice, work_until):

@@ -1,4 +1,4 @@
-"""The plugin `tests.processes`, in runs of its own: with three processes, and with one."""
+"""The plugin `tests.plugins.processes`, in runs of its own: with three processes, and with one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import locked
+from tests.plugins.processes import locked
 
 @pytest.fixture
 def noted(request):
@@ -48,7 +48,7 @@ def test_in_turn(n, turn, noted):
 LACKING = """
 import pytest
 
-from tests.processes import left_out
+from tests.plugins.processes import left_out
 
 @pytest.mark.parametrize("n", range(7))
 def test_something(n):
@@ -67,7 +67,7 @@ def run(pytester, monkeypatch):
     def go(tests: str, *, processes: int) -> pytest.RunResult:
         pytester.makepyfile(tests)
         result = pytester.runpytest_subprocess(
-            *("-p", "tests.processes", "-p", "no:django", "--strict-markers"),
+            *("-p", "tests.plugins.processes", "-p", "no:django", "--strict-markers"),
             *("--numprocesses", str(processes), "--dist", "worksteal"),
         )
         assert os.listdir(pytester.path / "tmp") == [], "locks are left behind"

@@ -3,7 +3,7 @@
 On SQLite it is kept from run to run with what pytest keeps; `make clean` removes both. Its name is made of
 all migrations, so that a changed one makes another. On a server nothing is kept: nobody would remove it.
 
-PYTEST_DONT_REWRITE, for the same reason as `tests.processes`.
+PYTEST_DONT_REWRITE, for the same reason as `tests.plugins.processes`.
 """
 
 from __future__ import annotations

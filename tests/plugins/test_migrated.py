@@ -1,4 +1,4 @@
-"""The plugin `tests.migrated`, in runs of its own."""
+"""The plugin `tests.plugins.migrated`, in runs of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from tests.migrated import fingerprint
+from tests.plugins.migrated import fingerprint
 from tests.services import ROOT
 
 pytest_plugins = ["pytester"]
@@ -28,7 +28,7 @@ def run(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.delenv("TEST_DATABASE", raising=False)
-    pytester.makeconftest('pytest_plugins = ["tests.migrated"]')
+    pytester.makeconftest('pytest_plugins = ["tests.plugins.migrated"]')
     pytester.makepyfile(ASKS)
 
     def go() -> str:
