@@ -7,6 +7,7 @@ needed.
 from __future__ import annotations
 
 import fcntl
+import logging
 import secrets
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ from speech.samples import Samples
 from speech.sound.peaks import PeakMeter
 from speech.sound.tracks.wish import AUTO, TrackWish
 from speech.sound.working_copy import Block, new_flac, read_range, write_working_copy
+from speech.speakers import Speakers, people_on_channels
 from speech.types import DecodeReport, ms_to_samples
 from speech.windows.planner import BLOCK_MS
 
@@ -43,6 +45,8 @@ class AudioMissing(SpeechError):
     permanent = True
     message = "The stored audio of this recording is no longer there. Upload it again."
 
+
+logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_S = 0.2
 FULL_SCALE = 32768
@@ -94,6 +98,22 @@ class Timeline:
                 part = self._read(piece, begins - start, ends - start, on_progress)
                 samples[begins - first :][: len(part)] = part
         return samples
+
+    def people_on_channels(self, on_progress: Callable[[], None]) -> Speakers | None:
+        """Return who speaks when, if all the sound is one file with a person on each channel or track.
+
+        `on_progress` is called from time to time. If the file is gone, the answer is None as well.
+        """
+        if len(self._pieces) != 1 or len(self._placed) != 1:
+            return None
+        try:
+            with _local_file(self._pieces[0].chunk.file) as path:
+                return people_on_channels(
+                    path, max_duration_s=settings.MAX_AUDIO_S, wish=self._wish, on_progress=on_progress
+                )
+        except (SpeechError, OSError):
+            logger.exception("%s: its channels could not be looked at", self._pieces[0].chunk)
+            return None
 
     def _read(
         self, piece: PlacedChunk, first: int, end: int, on_progress: Callable[[], None] | None

@@ -122,7 +122,8 @@ def icon(name: str) -> dict[str, str]:
 @register.inclusion_tag("parts/badge.html")
 def badge(job: TranscriptionJob) -> dict[str, object]:
     word, picture = BADGES[JobStatus(job.status)]
-    progress = job.progress if job.status == JobStatus.PROCESSING else None
+    # At first nothing is known: a recording that has just ended is nearly done.
+    progress = (job.progress or None) if job.status == JobStatus.PROCESSING else None
     if job.status in JOB_ACTIVE and job.session.finished_at is None:
         word, picture, progress = "Recording", "mic", None
     return {"word": word, "icon_name": picture, "status": job.status, "progress": progress}

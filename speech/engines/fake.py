@@ -73,7 +73,9 @@ class FakeEngine:
         slow_s = _misbehave(options.prompt, utterance=True)
         return Transcription(tuple(_segments(samples, slow_s=slow_s)), options.language or "en", 1.0)
 
-    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
+    def draft(
+        self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+    ) -> tuple[str, str]:
         text = " ".join(segment.text for segment in _segments(samples, slow_s=0))
         return text, options.language or "en"
 

@@ -13,28 +13,38 @@ _HELD_CHARACTERS = 2
 class Draft:
     """The text of one utterance from hearing to hearing.
 
-    `cut_ms`: everything before was heard for the last time; its text is kept until the final.
+    `cut_ms`: everything before was heard for the last time; its text is kept until the final. `tried_ms`: the
+    beginning of the last pause that was to be such a cut.
     `heard_ms`: how far the last hearing reached. `firm`: how many characters of what is shown were the same
     in the hearing before.
     """
 
     def __init__(self) -> None:
         self.cut_ms = 0
+        self.tried_ms = 0
         self.heard_ms = 0
         self.firm = 0
         self._kept = ""
+        self._behind = ""
         self._text = ""
         self._shown = ""
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether a word was heard that is not shown."""
+        return self._shown != self._text
+
     def hear(self, text: str, heard_ms: int, *, speaks: bool) -> str:
-        """Take what was heard between `cut_ms` and `heard_ms`, '' where it came out badly; what to show.
+        """Take what was heard between `cut_ms` and `heard_ms`, '' where nothing was heard or it came out
+        badly; what to show.
 
         While somebody `speaks` the last word is held back, because it is often half of one.
         """
         self.heard_ms = heard_ms
-        if text:
-            whole = join_texts([self._kept, text])
-            self._shown = without_last_word(whole) if speaks else whole
+        self._behind = text or self._behind
+        whole = join_texts([self._kept, self._behind])
+        if whole != self._text or text:
+            self._shown = without_last_word(whole) if speaks and self._behind else whole
             self.firm = min(agreed(self._text, whole), len(self._shown))
             self._text = whole
         return self._shown
@@ -43,7 +53,13 @@ class Draft:
         """Keep `text`, which was said between the cut before and `cut_ms`."""
         if text:
             self._kept = join_texts([self._kept, text])
+            self._behind = ""
             self.cut_ms = cut_ms
+
+    def release(self) -> str:
+        """Show the word that was held back: nobody has spoken since it was heard."""
+        self._shown = self._text
+        return self._shown
 
 
 def without_last_word(text: str) -> str:

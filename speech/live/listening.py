@@ -39,8 +39,13 @@ class LiveEngine(Protocol):
         """The final text of one utterance, with word times from its first sample."""
         ...
 
-    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
-        """Text and language of an utterance that goes on, as fast as can be."""
+    def draft(
+        self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+    ) -> tuple[str, str]:
+        """Text and language of an utterance that goes on, as fast as can be.
+
+        What is heard `carefully` stays until the final.
+        """
         ...
 
 
@@ -165,11 +170,13 @@ class Listening:
     def wants_interim(self, least_new_ms: int) -> bool:
         """Whether somebody speaks and `least_new_ms` were said since the last interim."""
         utterance = None if self._ended else self._utterances.open()
+        if utterance is None:
+            return False
+        if utterance.speech_end_ms <= self._draft.heard_ms:
+            return self._draft.holds_back and not self._speaks_now(utterance)
         return (
-            utterance is not None
-            and utterance.speech_end_ms - utterance.speech_start_ms >= LEAST_SPEECH_MS
+            utterance.speech_end_ms - utterance.speech_start_ms >= LEAST_SPEECH_MS
             and self.undrafted_ms >= least_new_ms
-            and utterance.speech_end_ms > self._draft.heard_ms
         )
 
     def hear_interim(self, engine: LiveEngine) -> Interim | None:
@@ -177,23 +184,31 @@ class Listening:
         utterance = self._utterances.open()
         if utterance is None:
             return None
-        self._drafted_ms = self.received_ms
         draft = self._draft
-        from_ms = max(draft.cut_ms, utterance.start_ms)
-        text, language = engine.draft(self._sound(from_ms, self.received_ms), self.options)
-        shown = draft.hear(text, self.received_ms, speaks=self._speaks_now(utterance))
-        self._cut_softly(engine, utterance, language)
+        if utterance.speech_end_ms <= draft.heard_ms:
+            shown = draft.release()
+        else:
+            self._drafted_ms = self.received_ms
+            self._cut_softly(engine, utterance)
+            from_ms = max(draft.cut_ms, utterance.start_ms)
+            text = ""
+            if utterance.speech_end_ms - max(from_ms, utterance.speech_start_ms) >= LEAST_SPEECH_MS:
+                text, _ = engine.draft(self._sound(from_ms, self.received_ms), self.options)
+            shown = draft.hear(text, self.received_ms, speaks=self._speaks_now(utterance))
         if not shown:
             return None
         return Interim(utterance.start_ms, self.received_ms, shown, draft.firm)
 
-    def _cut_softly(self, engine: LiveEngine, utterance: Utterance, language: str) -> None:
+    def _cut_softly(self, engine: LiveEngine, utterance: Utterance) -> None:
         """Keep the text before the last short pause, so that the next interims hear only what follows."""
         draft = self._draft
         from_ms = max(draft.cut_ms, utterance.start_ms)
-        if pauses := self._utterances.pauses(from_ms + SOFT_CUT_AFTER_MS, SOFT_CUT_PAUSE_MS):
+        pauses = self._utterances.pauses(from_ms + SOFT_CUT_AFTER_MS, SOFT_CUT_PAUSE_MS)
+        # Where it came out badly once, it would again.
+        if pauses and pauses[-1].start_ms > draft.tried_ms:
+            draft.tried_ms = pauses[-1].start_ms
             cut_ms = (pauses[-1].start_ms + pauses[-1].end_ms) // 2
-            text, _ = engine.draft(self._sound(from_ms, cut_ms), replace(self.options, language=language))
+            text, _ = engine.draft(self._sound(from_ms, cut_ms), self.options, carefully=True)
             draft.keep(text, cut_ms)
 
     def _speaks_now(self, utterance: Utterance) -> bool:

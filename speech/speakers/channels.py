@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
 import numpy as np
 import numpy.typing as npt
 
 from speech.sound.channels import Channels
+from speech.sound.decode import decode
+from speech.sound.tracks.wish import TrackWish
 from speech.speakers.finish.turns import in_order, joined
 from speech.speakers.types import Speakers, Turn, Voice
-from speech.types import SAMPLE_RATE, Span, samples_to_ms
+from speech.types import SAMPLE_RATE, DecodeReport, Span, samples_to_ms
 from speech.voice.activity import SpeechDetector
 
 _FRAME = SAMPLE_RATE * 30 // 1000
@@ -20,6 +26,30 @@ _ACTIVE = 0.01
 """The power of a frame in which somebody may speak, relative to that of loud frames."""
 _SILENT = 1e-9
 _MOST_ALIKE, _LEAST_ONE_SIDED, _LEAST_SHARE = 0.3, 0.5, 0.03
+
+
+def people_on_channels(
+    source: Path | BinaryIO,
+    *,
+    max_duration_s: int,
+    wish: TrackWish | None = None,
+    on_progress: Callable[[], None] | None = None,
+) -> Speakers | None:
+    """Return who speaks when in a file with a person on each channel or track; None if it is no such file.
+
+    Most files that are not are left after two minutes of them. `on_progress` is called after each second of
+    sound. Raises what `speech.sound.decode.decode` raises.
+    """
+    listener = ChannelListener()
+    blocks = decode(
+        source, report=DecodeReport(), max_duration_s=max_duration_s, wish=wish, on_channels=listener.feed
+    )
+    for _ in blocks:
+        if listener.gave_up:
+            return None
+        if on_progress is not None:
+            on_progress()
+    return listener.finish()
 
 
 class ChannelListener:
@@ -41,7 +71,7 @@ class ChannelListener:
 
     def feed(self, channels: Channels) -> None:
         """Take the next samples. A recording whose number of channels changes is not split."""
-        if self._people == []:
+        if self.gave_up:
             return
         self._detectors = self._detectors or [SpeechDetector() for _ in channels]
         if len(channels) != len(self._detectors) or not 2 <= len(channels) <= _MOST:
@@ -66,6 +96,11 @@ class ChannelListener:
         self._frames += count
         if self._people is None and self._frames >= _JUDGED:
             self._judge()
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it is already certain that the channels are not people."""
+        return self._people == []
 
     def finish(self) -> Speakers | None:
         """Return who speaks when, without vectors; None if the channels are not people, as in music.

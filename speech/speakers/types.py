@@ -42,6 +42,11 @@ class Count:
     at_least: int | None = None
     at_most: int | None = None
 
+    def allows(self, n: int) -> bool:
+        if self.exactly is not None:
+            return n == self.exactly
+        return (self.at_least or 0) <= n <= (n if self.at_most is None else self.at_most)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Turn:

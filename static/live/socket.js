@@ -174,7 +174,9 @@ export class LiveSocket {
     this.drops = this.drops.filter((at) => now - at < DROPS_WITHIN_MS);
     if (wasLive) this.drops.push(now);
     const flaps = this.drops.length >= DROPS;
-    const silent = this.triedAt !== undefined && now - this.triedAt >= READY_WITHIN_MS;
+    // Sockets that have passed before will pass again, unless the page has moved to another network.
+    const patienceMs = this.wasLive ? DROPS_WITHIN_MS : READY_WITHIN_MS;
+    const silent = this.triedAt !== undefined && now - this.triedAt >= patienceMs;
     if (flaps || silent) this.blocked = true;
     const calm = flaps || (this.blocked && !this.wasLive);
     const ms = calm ? CALM_WAIT_MS : Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.failures++);

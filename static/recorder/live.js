@@ -47,6 +47,11 @@ export class Live {
     this.poke();
   }
 
+  // Call this when the server has answered in another way, so that it can be reached again.
+  reached() {
+    if (!this.link.blocked) this.link.nudge(true);
+  }
+
   // Closes it for good.
   stop() {
     clearInterval(this.timer);

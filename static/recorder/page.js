@@ -116,7 +116,8 @@ async function keepLive() {
     problem("live", "");
   } catch (refusal) {
     if (!(refusal instanceof Later || refusal instanceof Refused)) throw refusal;
-    problem("live", `${refusal.message} The switch of live words counts for this page, and is not kept for the next one.`);
+    const kept = "The switch of live words counts for this page, and is not kept for the next one.";
+    problem("live", `${refusal.message} ${kept}`, true);
   }
 }
 
@@ -152,7 +153,7 @@ function show() {
   // During a recording, a person must stop it before it can be discarded.
   part("discard").hidden = !refused || state !== "sending";
   part("download").hidden = deleted;
-  problem("send", whyNotSent(desk));
+  problem("send", whyNotSent(desk), sender?.state === "waiting");
   transcript.speaks(desk.live?.speaks ?? false);
   write(part("live-note"), liveNote(desk.live, part("live")));
   part("sent").hidden = !recording;
@@ -188,8 +189,8 @@ function opened() {
   return microphones.show();
 }
 
-// Shows one sentence for each cause; "" takes it away.
-function problem(cause, sentence) {
+// Shows one sentence for each cause; "" takes it away. What will be well by itself is no error.
+function problem(cause, sentence, passes = false) {
   const box = part("problems");
   let notice = box.querySelector(`[data-cause=${cause}]`);
   if (!sentence) return notice?.remove();
@@ -198,6 +199,7 @@ function problem(cause, sentence) {
     notice.dataset.cause = cause;
     box.append(notice);
   }
+  notice.className = `notice notice-${passes ? "warning" : "error"}`;
   write(notice.querySelector("p"), sentence);
 }
 

@@ -6,7 +6,7 @@ import { RATE } from "./sound/capture.js";
 // The words are always about a second behind.
 const BEHIND_S = 4;
 
-export const STATE_WORDS = { idle: "Ready", recording: "Recording", paused: "Paused", sending: "Sending the rest …" };
+export const STATE_WORDS = { idle: "Ready", recording: "Recording", paused: "Paused", sending: "Sending …" };
 
 // Returns why nothing is sent at the moment, or "".
 export function whyNotSent({ state, sender, deleted }) {

@@ -3,6 +3,9 @@
 import { ask, Later, Refused, sameUser } from "../lib/ask.js";
 import { untilRetry } from "../lib/waits.js";
 
+// The wait after so many failures is 3 to 4 s.
+const SOON = 2;
+
 export class Sender {
   // `urls` is {sessions, who}. `userName` is the name of the person whose recording this is, for sentences. After
   // `aliveMs` without anything to send, the server is told that the recording only pauses.
@@ -34,8 +37,11 @@ export class Sender {
     while (this.state !== "done" && !this.gone) {
       const step = this.next();
       try {
-        if (step) await step();
-        if (step) this.heardAt = performance.now();
+        if (step) {
+          await step();
+          this.heardAt = performance.now();
+          this.live?.reached();
+        }
         failures = 0;
         if (this.state !== "done") this.set("sending");
         if (this.state !== "done" && !this.next()) await this.sleep(this.aliveMs);
@@ -45,7 +51,10 @@ export class Sender {
           await this.sleep();
         } else if (problem instanceof Later) {
           this.set("waiting", problem.message, problem.kind);
-          await this.sleep(problem.afterMs ?? untilRetry(failures++));
+          // After the stop somebody waits for the text.
+          const n = this.row.stopped ? Math.min(failures, SOON) : failures;
+          failures++;
+          await this.sleep(problem.afterMs ?? untilRetry(n));
         } else throw problem;
       }
     }

@@ -79,12 +79,12 @@ def test_the_site_and_its_workers_connect_to_nobody(tmp_path):
     site = Site(tmp_path / "data", tmp_path / "log", under=strace(traced))
     try:
         # With it a real transcript has been made.
-        site.wait_for("Ctrl-C stops everything", within_s=300)
+        site.wait_for("Ctrl-C stops everything", within_s=600)
         time.sleep(WATCHED_S)
     finally:
         for process in site.family()[:1]:
             process.send_signal(signal.SIGTERM)
-        site.process.wait(90)
+        site.process.wait(300)
     text = traced.read_text(errors="replace")
     assert "connect(" in text
     assert left_the_machine(text) == []

@@ -21,7 +21,7 @@ from speech.engines.local.segments import (
     split_at_sentences,
     take_segments,
 )
-from speech.engines.local.short_context import heard_well, most_tokens, short_context
+from speech.engines.local.short_context import heard_well, most_tokens, short_context, without_echo
 from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
 from speech.engines.local.turns import OnDevice, in_turn
 from speech.samples import Samples
@@ -106,7 +106,8 @@ class LocalEngine(OnDevice):
         speech = detector.finish() or [span]
         if speech_ms_in(speech, span) < LEAST_SPEECH_MS:
             options = replace(options, prompt="")
-        heard, info = self._hear_briefly(samples, options)
+        is_english = options.language == "en" or not self.capabilities.detects_language
+        heard, info = self._hear_briefly(samples, options, longer=not is_english)
         options = replace(options, language=info.language)
         segments: list[SpeechSegment] = []
         if heard is not None:
@@ -121,16 +122,20 @@ class LocalEngine(OnDevice):
         return Transcription(tuple(segments), info.language, float(info.language_probability))
 
     @in_turn
-    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
+    def draft(
+        self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+    ) -> tuple[str, str]:
         """Return text and language of an utterance that goes on, as fast as can be.
 
-        The text is empty where Whisper repeats itself, guesses or breaks off.
+        `carefully` takes the time to compare BEAM_SIZE texts. The text is empty where Whisper repeats itself,
+        guesses or breaks off.
 
         Raises:
             SpeechError: for everything that is not a bug.
         """
         plain = replace(options, prompt="")
-        heard, info = self._hear_briefly(samples, plain, beam_size=1, word_timestamps=False)
+        beam_size = BEAM_SIZE if carefully else 1
+        heard, info = self._hear_briefly(samples, plain, beam_size=beam_size, word_timestamps=False)
         return "".join(part.text for part in heard or ()).strip(), info.language
 
     def _transcribe_at_once(
@@ -151,7 +156,7 @@ class LocalEngine(OnDevice):
         ends = list(accumulate(len(sound) / SAMPLE_RATE for sound in sounds))
         found = None
         if not options.language and self._model.model.is_multilingual:
-            found = self._language_of(sounds[0])
+            found = self._model.language_of(sounds[0])
             options = replace(options, language=found[0])
         heard, info = self._start(
             BatchedInferencePipeline(self._model).transcribe,
@@ -173,13 +178,6 @@ class LocalEngine(OnDevice):
                 for part in split_at_sentences(segment, info.language):
                     take_segments([part], span, speech, take, until_skipped=False)
         return found or (info.language, float(info.language_probability))
-
-    def _language_of(self, sound: Samples) -> tuple[str, float]:
-        try:
-            found = self._model.detect_language(features=self._model.feature_extractor(sound))
-        except (RuntimeError, ValueError, MemoryError) as e:
-            raise engine_failed(e) from e
-        return found[0], float(found[1])
 
     def _transcribe_span(
         self,
@@ -238,14 +236,14 @@ class LocalEngine(OnDevice):
             language = "en"
         elif not language and len(sound) >= LANGUAGE_SAMPLES:
             with short_context(self._model):
-                language, confidence = self._language_of(sound)
+                language, confidence = self._model.language_of(sound)
         if language != "en" or confidence < CERTAIN_LANGUAGE:
             return None
         heard, _ = self._hear_briefly(sound, replace(options, language=language))
         return None if heard is None else (heard, language, confidence)
 
     def _hear_briefly(
-        self, sound: Samples, options: TranscribeOptions, **more: Any
+        self, sound: Samples, options: TranscribeOptions, *, longer: bool = False, **more: Any
     ) -> tuple[list[Any] | None, Any]:
         """Decode up to half a minute once, on a short context if the model can.
 
@@ -253,9 +251,11 @@ class LocalEngine(OnDevice):
         """
         limit = most_tokens(len(sound))
         once = replace(options, temperature=0.0)
-        with short_context(self._model) if self.capabilities.short_windows else nullcontext():
+        able = self.capabilities.short_windows
+        with short_context(self._model, longer=longer) if able else nullcontext():
             parts, info = self._start(self._model.transcribe, sound, once, max_new_tokens=limit, **more)
             heard = list(typed_failures(parts))
+        heard = without_echo(heard, len(sound), self._model.first_time_token)
         return (heard if heard_well(heard, limit) else None), info
 
     def _checked_hints(

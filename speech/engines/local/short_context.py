@@ -23,6 +23,12 @@ MOST_TOKENS = 220
 REPEATING = 2.4
 GUESSING = -1.0
 """faster-whisper's own limits of the compression and of the mean log probability."""
+LEAST_FRAMES = 1_500
+"""15 s: with less, other languages than English lose words. To encode it takes a quarter of half a minute."""
+LAST_S = 0.1
+"""What begins so late in a sound was not said in it. Half a word may begin there."""
+LEAST_REST_S = 1.0
+"""Where Whisper ends before the sound does, less than this is what comes behind the last word."""
 REPEATED_WORDS = 3
 """So many words that come twice in a row were rarely said twice. Decoding them again does no harm."""
 
@@ -33,13 +39,34 @@ def most_tokens(n_samples: int) -> int:
 
 
 @contextmanager
-def short_context(model: Model) -> Iterator[None]:
-    """Let the model encode only the sound and a little silence, until the end of the `with`."""
-    model.short_context = True
+def short_context(model: Model, *, longer: bool = False) -> Iterator[None]:
+    """Let the model encode only the sound and a little silence, until the end of the `with`.
+
+    If `longer`, it encodes LEAST_FRAMES at least.
+    """
+    model.least_frames = LEAST_FRAMES if longer else 0
     try:
         yield
     finally:
-        model.short_context = False
+        model.least_frames = None
+
+
+def without_echo(parts: Sequence[Any], n_samples: int, first_time_token: int) -> list[Any]:
+    """Return faster-whisper's segments without those of the silence at the end of the sound and behind it.
+
+    There Whisper says the end of the sound again, or goes on alone. `first_time_token` is the token of the
+    time 0; the next one is 20 ms later. The times of a segment may be those of its words, which always lie
+    within the sound.
+    """
+    length_s = n_samples / SAMPLE_RATE
+
+    def is_echo(part: Any) -> bool:
+        looked_s = part.seek / 100
+        steps = part.tokens[0] - first_time_token if part.tokens else -1
+        begin_s = looked_s + steps / 50 if steps >= 0 else part.start
+        return bool(begin_s >= length_s - LAST_S or (looked_s and length_s - looked_s < LEAST_REST_S))
+
+    return [part for part in parts if not is_echo(part)]
 
 
 def heard_well(parts: list[Any], limit: int) -> bool:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from speech.speakers.finish.centres import CLEAN, PIECE_S, Voices, centres_of, gathered
 from speech.speakers.finish.clustering import unit
 from speech.speakers.finish.scoring import STEP_TICKS, Scored, most_likely, score
 from speech.speakers.finish.turns import in_order, joined
+from speech.speakers.hearing.local import TICK
 from speech.speakers.hearing.packing import (
+    PIECE,
+    VECTOR,
     Floats,
     Heard,
     Integers,
     pack_vector,
+    piece_start,
     unpack,
 )
 from speech.speakers.types import Count, HeardWindow, Speakers, Turn, Voice
@@ -50,6 +56,43 @@ def tell_apart(windows: Sequence[HeardWindow], count: Count = ANY_NUMBER) -> Spe
     turns, order = in_order(found)
     alike = 1.0 if voices.own is None else voices.own
     return Speakers(turns, overlaps, _described(voices, centres, order), alike < _HARD_OWN, unsure)
+
+
+def with_voices(speakers: Speakers, windows: Sequence[HeardWindow]) -> Speakers:
+    """Return the speakers, whose turns are known from channels, with what they sound like.
+
+    Raises:
+        UnreadableVoices: the voices were packed by another version, or are damaged.
+    """
+    own: list[list[Floats]] = [[] for _ in speakers.voices]
+    for window in windows:
+        if not window.voices:
+            continue
+        heard = unpack(window.voices)
+        pieces = heard.pieces
+        first = piece_start(pieces.number, heard.samples) // TICK
+        length = min(PIECE, heard.samples) // TICK
+        for speaker, alone in enumerate(
+            _alone(speakers.turns, speakers.n, window, -(-heard.samples // TICK))
+        ):
+            ticks = np.concatenate([[0], np.cumsum(alone)])
+            share = (ticks[first + length] - ticks[first]) / length
+            own[speaker].append(pieces.vectors[share >= CLEAN])
+    voices = []
+    for parts in own:
+        vectors = np.concatenate([np.zeros((0, VECTOR), dtype=np.float32), *parts])
+        packed = pack_vector(unit(vectors.sum(axis=0))) if len(vectors) else b""
+        voices.append(Voice(packed, len(vectors) * PIECE_S))
+    return replace(speakers, voices=tuple(voices))
+
+
+def _alone(turns: Sequence[Turn], speakers: int, window: HeardWindow, ticks: int) -> npt.NDArray[np.bool_]:
+    """Return in which ticks of a window each speaker speaks alone; shape (speakers, ticks)."""
+    speaking = np.zeros((speakers, ticks), dtype=bool)
+    for turn in turns:
+        first, end = ((ms - window.start_ms) // _TICK_MS for ms in (turn.start_ms, turn.end_ms))
+        speaking[turn.speaker, max(0, first) : max(0, end)] = True
+    return np.asarray(speaking & (speaking.sum(axis=0) == 1))
 
 
 def _turns(

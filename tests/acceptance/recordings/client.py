@@ -70,6 +70,12 @@ class WebProcess:
         assert self._process is not None
         return self._process.pid
 
+    def stop(self) -> None:
+        """SIGTERM, as a service manager does, and wait until it is gone."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(30)
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if self._process is not None:

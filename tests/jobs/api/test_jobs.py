@@ -8,7 +8,6 @@ import pytest
 
 from jobs_app.models import JobStage, JobStatus, JobStep, StepKind, TranscriptionJob, WorkStatus
 from jobs_app.models.transcripts import Segment
-from speech.engines.providers import Provider
 from tests.job_rows import create_job
 from tests.jobs.api.conftest import NOON
 
@@ -330,58 +329,6 @@ def test_the_status_may_not_be_kept_by_a_proxy(api, alice, new_job):
     assert "private" in api.get(f"/api/jobs/{new_job(alice).pk}/status/")["Cache-Control"]
 
 
-# --- Cancel and retry ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [JobStatus.PENDING, JobStatus.PROCESSING])
-def test_a_job_under_way_can_be_cancelled(api, alice, new_job, status):
-    job = new_job(alice, status)
-    answer = api.post(f"/api/jobs/{job.pk}/cancel/")
-    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
-    job.refresh_from_db()
-    assert job.status == JobStatus.CANCELLED
-
-
-def test_a_failed_job_can_be_retried(api, alice, new_job, wakes, django_capture_on_commit_callbacks):
-    job = new_job(alice, JobStatus.FAILED, error_code="crashed", error="The worker stopped.")
-    with django_capture_on_commit_callbacks(execute=True):
-        answer = api.post(f"/api/jobs/{job.pk}/retry/")
-    assert answer.status_code == 202
-    assert (answer.json()["status"], answer.json()["attempt"], answer.json()["error_code"]) == (
-        "pending",
-        2,
-        "",
-    )
-    assert wakes
-
-
-@pytest.mark.parametrize(
-    ("verb", "status"),
-    [
-        ("cancel", JobStatus.COMPLETED),
-        ("cancel", JobStatus.FAILED),
-        ("cancel", JobStatus.CANCELLED),
-        ("retry", JobStatus.PENDING),
-        ("retry", JobStatus.PROCESSING),
-        ("retry", JobStatus.COMPLETED),
-        ("retry", JobStatus.CANCELLED),
-    ],
-)
-def test_a_job_in_the_wrong_state_is_left_as_it_is(api, alice, new_job, verb, status):
-    job = new_job(alice, status)
-    answer = api.post(f"/api/jobs/{job.pk}/{verb}/")
-    assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
-    job.refresh_from_db()
-    assert job.status == status
-
-
-def test_a_job_is_not_retried_beside_another_one_of_its_recording(api, alice, new_job):
-    job = new_job(alice, JobStatus.FAILED)
-    create_job(session=job.session, engine="fake", model="fake")
-    answer = api.post(f"/api/jobs/{job.pk}/retry/")
-    assert (answer.status_code, answer.json()["code"]) == (409, "wrong_state")
-
-
 # --- Whose ---------------------------------------------------------------------------------------
 
 ROUTES = [
@@ -431,37 +378,3 @@ def test_lists_do_not_show_other_peoples_jobs(client_of, alice, bob, new_job):
     for path in ("/api/jobs/", "/api/job-history/"):
         assert client_of(bob).get(path).json()["count"] == 0
     assert client_of(bob).get("/api/job-history/stats/summary/").json()["total"] == 0
-
-
-# --- Engines -------------------------------------------------------------------------------------
-
-
-def test_it_says_which_engines_and_models_can_be_chosen(api, settings):
-    settings.ENGINES = ["local"]
-    settings.DEFAULT_ENGINE = "local"
-    settings.LOCAL_MODELS = ["base", "tiny.en"]
-    (local,) = api.get("/api/engines/").json()
-    assert (local["engine"], local["is_default"]) == ("local", True)
-    base, tiny = local["models"]
-    assert (base["model"], tiny["model"]) == ("base", "tiny.en")
-    assert "de" in base["can"]["languages"]
-    assert (base["can"]["translates_to"], tiny["can"]["languages"]) == (["en"], ["en"])
-
-
-def test_it_says_of_a_speech_server_where_audio_goes_and_nothing_secret(api, settings):
-    settings.FALLBACK_ENGINE = "groq"
-    settings.PROVIDERS = {
-        "groq": Provider(
-            name="groq",
-            base_url="https://user:pass-word@speech.example.org/v1",
-            api_key="sk-secret",
-            models=("large", "turbo"),
-        )
-    }
-    answer = api.get("/api/engines/")
-    *built_in, groq = answer.json()
-    assert all(not engine["sends_audio_to"] and not engine["is_default_fallback"] for engine in built_in)
-    assert (groq["engine"], groq["is_default"], groq["is_default_fallback"]) == ("groq", False, True)
-    assert groq["sends_audio_to"] == "speech.example.org"
-    assert [model["model"] for model in groq["models"]] == ["large", "turbo"]
-    assert b"secret" not in answer.content and b"pass-word" not in answer.content

@@ -35,7 +35,7 @@ from jobs_app.work.speakers import shared_ms
 from rest.refusals import NotReady, WrongState
 from sessions_app.models import Edit
 from speech.errors import NotSupported
-from speech.speakers import Count
+from speech.speakers import Count, Speakers, Turn, Voice
 from tests.jobs.voices import fake_voices
 
 pytestmark = pytest.mark.django_db
@@ -99,6 +99,26 @@ def test_segments_are_cut_where_another_one_speaks(alice, told, voices):
     assert transcript.text == " ".join(f"w{n:04}" for n in range(8))
     # They were heard with the text, once.
     assert voices.heard == [8000]
+
+
+def test_people_on_channels_speak_where_their_channel_does(alice, told, voices, monkeypatch):
+    by_channel = Speakers((Turn(0, 5000, 0), Turn(5000, 8000, 1)), (), (Voice(), Voice()))
+    monkeypatch.setattr("jobs_app.work.timeline.people_on_channels", lambda *args, **kwargs: by_channel)
+    monkeypatch.setattr("speech.speakers.with_voices", lambda who, windows: who)
+    job = told(alice)
+    assert [(one.label, one.speaking_ms) for one in job.speakers.all()] == [("S1", 5000), ("S2", 3000)]
+    assert voices.asked == []
+    # Somebody knows better: two share a channel.
+    told(alice, num_speakers=3)
+    assert voices.asked == [Count(exactly=3)]
+
+
+def test_channels_that_cannot_be_looked_at_cost_nothing(alice, told, monkeypatch):
+    def gone(*args, **kwargs):
+        raise FileNotFoundError
+
+    monkeypatch.setattr("jobs_app.work.timeline.people_on_channels", gone)
+    assert said(told(alice)) == IN_TURN
 
 
 def test_without_the_option_nothing_is_heard_and_asked(alice, new_job, voices):

@@ -17,7 +17,7 @@ from sessions_app.options.forms import OptionsForm
 from speech.engines.fake import FakeEngine, make_numbered_audio
 from speech.sound.tracks.wish import TrackWish
 from tests.sessions.recording import begin, cut, finish, send_chunk, session_row
-from tests.sessions.tus.test_tus import TusClient
+from tests.sessions.tus.client import TusClient
 from tests.speech.sounds import Track, write_media
 
 pytestmark = pytest.mark.django_db(transaction=True)

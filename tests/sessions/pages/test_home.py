@@ -250,6 +250,16 @@ def test_rows_are_sent_again_only_when_something_changed(page, alice):
     assert "11 %" in words_on(page.get(reverse("home-rows"), {"seen": seen}))
 
 
+def test_a_recording_that_has_just_ended_is_finishing_and_no_percentage_is_shown(page, alice):
+    job = make_job(alice, status="processing", stage="transcribing", interactive=True)
+    RecordingSession.objects.update(source="recorder")
+    said = words_on(page.get(reverse("home-rows")))
+    assert "Finishing … In progress" in said
+    assert "%" not in said
+    TranscriptionJob.objects.filter(pk=job.pk).update(progress=40)
+    assert "Transcribing … 40 % In progress 40 %" in words_on(page.get(reverse("home-rows")))
+
+
 def test_rows_that_have_all_ended_are_final(page, alice):
     completed_job(alice)
     assert 'data-final="yes"' in page.get(reverse("home-rows")).content.decode()

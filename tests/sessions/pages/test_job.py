@@ -128,6 +128,8 @@ def test_after_the_stop_the_text_stands_and_no_percentage(page, alice):
     assert "Finishing The text is below." in said
     assert "0 %" not in said
     assert all(sentence in said for sentence in SENTENCES)
+    # Nobody knows yet how long it is.
+    assert "Length" not in said
     add_step(job, StepKind.LIVE, owner_id=alice.pk)
     SoundTrack.objects.filter(pk=job.sound_id).update(duration_ms=None)
     assert "Finishing" in words_on(page.get(reverse("job-progress", args=[job.pk])))

@@ -7,93 +7,24 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.files.base import ContentFile
-from django.db import transaction
 
 from jobs_app.lifecycle.choices import cancel_job
-from jobs_app.lifecycle.joining import begin_joining
 from jobs_app.models import (
     JobStep,
     StepKind,
-    TranscriptionJob,
     WorkStatus,
 )
 from rest.throttling import ChunkThrottle
 from sessions_app.models import AudioChunk, RecordingSession
-from tests.sessions.conftest import client_of, sound
+from tests.sessions.conftest import client_of
 from tests.sessions.recording import PARTS, SESSIONS, at_once, begin, cut, finish, send_chunk, stream
 from tests.sessions.uploads import refused
 
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def session_id(api) -> str:
-    return begin(api)["id"]
-
-
 def numbers_of(session_id) -> list[int]:
     return list(AudioChunk.objects.filter(session=session_id).values_list("number", flat=True))
-
-
-# --- Beginning -----------------------------------------------------------------------------------
-
-
-def test_a_recording_begins_with_its_job(api, alice):
-    session = begin(api, title="Interview", language="EN-gb", priority="high", source="recorder")
-    assert (session["title"], session["source"], session["state"]) == ("Interview", "recorder", "recording")
-    assert (session["finished_at"], session["duration_ms"], session["chunk_count"]) == (None, None, 0)
-    job = session["job"]
-    assert (job["status"], job["language"], job["priority"]) == ("pending", "en", "high")
-    row = RecordingSession.objects.get()
-    assert (str(row.pk), row.owner) == (session["id"], alice)
-    assert row.jobs.get().interactive
-
-
-def test_without_options_it_is_a_program_that_records(api):
-    assert begin(api)["source"] == "api"
-
-
-def test_a_form_may_begin_one_too(api):
-    response = api.post(SESSIONS, {"title": "By form"}, format="multipart")
-    assert (response.status_code, response.data["title"]) == (201, "By form")
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"source": "upload"},
-        {"source": "live"},
-        {"title": "x" * 201},
-        {"title": "a\x00b"},
-        {"priority": "urgent"},
-        {"num_speakers": 0},
-    ],
-)
-def test_options_that_make_no_sense_are_refused(api, options):
-    response = api.post(SESSIONS, options)
-    assert refused(response, 400, "invalid")
-    assert set(response.data["fields"]) == set(options)
-    assert not RecordingSession.objects.exists()
-
-
-def test_what_the_engine_cannot_do_is_said_before_the_recording(api):
-    assert refused(api.post(SESSIONS, {"engine": "parrot"}), 422, "not_supported")
-    assert not RecordingSession.objects.exists()
-
-
-def test_a_repeated_beginning_is_the_same_recording(api):
-    def again(**options):
-        return api.post(SESSIONS, options, headers={"Idempotency-Key": "k"})
-
-    first = again(title="A")
-    assert again(title="A").data["id"] == first.data["id"]
-    assert refused(again(title="B"), 422, "idempotency_mismatch")
-    assert RecordingSession.objects.count() == 1
-
-
-def test_strangers_begin_nothing(client):
-    assert client.post(SESSIONS).status_code == 401
 
 
 # --- Sending -------------------------------------------------------------------------------------
@@ -420,60 +351,3 @@ def test_a_recording_whose_job_was_cancelled_still_takes_its_chunks(api, session
     cancel_job(RecordingSession.objects.get().jobs.get().pk)
     assert send_chunk(api, session_id, 0, PARTS[0]).status_code == 201
     assert finish(api, session_id).data["state"] == "cancelled"
-
-
-# --- Listening -----------------------------------------------------------------------------------
-
-
-def listen(api, session_id, **headers):
-    return api.get(f"{SESSIONS}{session_id}/audio/", headers=headers)
-
-
-def test_a_recording_of_one_chunk_is_served_as_it_came(api, session_id):
-    send_chunk(api, session_id, 0, PARTS[0])
-    assert refused(listen(api, session_id), 409, "not_ready")
-    finish(api, session_id)
-    assert b"".join(listen(api, session_id)) == PARTS[0]
-
-
-def test_a_recording_in_chunks_is_served_once_it_is_joined(api, session_id, storage):
-    for number in range(2):
-        send_chunk(api, session_id, number, PARTS[number])
-    finish(api, session_id)
-    assert refused(listen(api, session_id), 409, "not_ready")
-
-    session = RecordingSession.objects.get()
-    joined = sound(2.5, "FLAC")
-    session.title = 'Team/"Talk"\n1'
-    heard = session.sound_tracks.get()
-    heard.joined.save(f"{session.pk}/joined-1.flac", ContentFile(joined), save=False)
-    heard.joined_bytes = len(joined)
-    session.save(update_fields=["title"])
-    heard.save()
-    response = listen(api, session_id)
-    assert b"".join(response) == joined
-    assert (response["Content-Type"], response["Content-Length"]) == ("audio/flac", str(len(joined)))
-    assert "\n" not in response["Content-Disposition"]
-    assert listen(api, session_id, **{"If-None-Match": response["ETag"]}).status_code == 304
-    part = listen(api, session_id, Range="bytes=10-19")
-    assert (part.status_code, b"".join(part)) == (206, joined[10:20])
-
-    heard.joined.save(f"{session.pk}/joined-2.flac", ContentFile(joined), save=True)
-    assert listen(api, session_id)["ETag"] != response["ETag"]
-
-
-def test_a_recording_that_nobody_will_join_says_so(api, session_id):
-    for number in range(2):
-        send_chunk(api, session_id, number, PARTS[number])
-    finish(api, session_id)
-    job = TranscriptionJob.objects.get()
-    cancel_job(job.pk)
-    assert refused(listen(api, session_id), 404, "audio_missing")
-    with transaction.atomic():
-        begin_joining(job.sound, job, owner_id=job.session.owner_id)
-    assert refused(listen(api, session_id), 409, "not_ready")
-
-
-def test_a_recording_of_nothing_has_nothing_to_listen_to(api, session_id):
-    finish(api, session_id)
-    assert refused(listen(api, session_id), 404, "audio_missing")

@@ -19,7 +19,7 @@ from sessions_app.tus.files import locked
 from tests.sessions.arrival.test_upload_handler import no_file_larger_than
 from tests.sessions.conftest import sound
 from tests.sessions.tus import test_tus
-from tests.sessions.tus.test_tus import MIB, UPLOADS, assert_problem, begun_by, checksum
+from tests.sessions.tus.client import MIB, UPLOADS, assert_problem, begun_by, checksum
 
 pytestmark = pytest.mark.django_db
 

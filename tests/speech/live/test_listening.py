@@ -15,6 +15,7 @@ class CountingEngine:
     def __init__(self) -> None:
         self.finals: list[int] = []
         self.drafts: list[int] = []
+        self.careful: list[int] = []
         self.languages: list[str] = []
 
     def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
@@ -25,13 +26,20 @@ class CountingEngine:
             return Transcription()
         return Transcription((SpeechSegment(100, length_ms, self._text(length_ms)),), "fr", 0.9)
 
-    def draft(self, samples: Samples, options: TranscribeOptions) -> tuple[str, str]:
-        self.drafts.append(samples_to_ms(len(samples)))
-        return self._text(self.drafts[-1]), "fr"
+    def draft(
+        self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+    ) -> tuple[str, str]:
+        length_ms = samples_to_ms(len(samples))
+        (self.careful if carefully else self.drafts).append(length_ms)
+        return self._text(length_ms), "fr"
 
     @staticmethod
     def _text(length_ms: int) -> str:
-        return " ".join(f"w{n}" for n in range(length_ms // 1000))
+        return words(length_ms // 1000)
+
+
+def words(n: int) -> str:
+    return " ".join(f"w{m}" for m in range(n))
 
 
 def hear(
@@ -53,7 +61,8 @@ def test_an_interim_each_second_and_a_final_after_the_pause():
     events = hear(said(5.0, 1.0), Listening(), engine)
     interims, finals = events[:-1], events[-1:]
     assert [type(event) for event in finals] == [Final]
-    assert [event.text for event in interims] == ["w0", "w0 w1", "w0 w1 w2", "w0 w1 w2 w3"]
+    assert [event.text for event in interims] == [words(n) for n in (1, 2, 3, 4, 5)]
+    assert len(engine.drafts) == 5
     assert finals[0].segments[0].text == "w0 w1 w2 w3 w4"
     assert finals[0].cut_ms == 5_300
 
@@ -74,6 +83,54 @@ def test_in_a_long_sentence_an_interim_hears_only_what_follows_the_last_short_pa
     hear(said(4.5, 0.25, 4.0), Listening(), engine)
     assert max(engine.drafts) <= 6_000
     assert min(engine.drafts[-3:]) < 4_000
+
+
+def test_what_lies_before_a_short_pause_is_heard_once_more_and_carefully():
+    engine = CountingEngine()
+    events = hear(said(4.5, 0.25, 4.0), Listening(), engine)
+    assert engine.careful == [4_625]
+    texts = [event.text for event in events if isinstance(event, Interim)]
+    assert texts[4:6] == [words(4), f"{words(4)} w0"]
+
+
+def test_what_came_out_badly_before_a_short_pause_is_not_heard_again_and_again():
+    class BadEngine(CountingEngine):
+        def draft(
+            self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
+        ) -> tuple[str, str]:
+            text, language = super().draft(samples, options, carefully=carefully)
+            return "" if carefully else text, language
+
+    engine = BadEngine()
+    events = hear(said(4.5, 0.25, 5.0), Listening(), engine)
+    assert engine.careful == [4_625]
+    assert max(engine.drafts) == 9_000  # nothing was kept
+    assert isinstance(events[-1], Interim) and events[-1].text == words(8)
+
+
+def test_nothing_is_heard_of_a_breath_behind_a_short_pause():
+    engine = CountingEngine()
+    listening = Listening()
+    listening.feed(said(4.5, 0.3, 0.2))
+    interim = listening.hear_interim(engine)
+    assert interim is not None and interim.text == words(4)
+    assert (engine.careful, engine.drafts) == ([4_650], [])
+
+
+def test_a_word_that_was_held_back_is_shown_in_the_pause_behind_it():
+    engine = CountingEngine()
+    listening = Listening()
+    listening.feed(said(2.0))
+    interim = listening.hear_interim(engine)
+    assert interim is not None and interim.text == "w0"
+    listening.feed(said(0.0, 0.1))
+    assert not listening.wants_interim(1_000)
+    listening.feed(said(0.0, 0.1))
+    assert listening.wants_interim(1_000)
+    interim = listening.hear_interim(engine)
+    assert interim is not None and interim.text == "w0 w1"
+    assert len(engine.drafts) == 1
+    assert not listening.wants_interim(0)
 
 
 def test_the_first_utterance_with_enough_speech_decides_the_language():

@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from speech.sound.decode import decode
-from speech.speakers import ChannelListener
+from speech.speakers import ChannelListener, people_on_channels
 from speech.types import SAMPLE_RATE, DecodeReport
 from tests.services import ROOT
 from tests.speech.der import diarization_errors, read_rttm
@@ -95,11 +95,23 @@ def test_a_track_for_each_person(voice, tmp_path):
 
 @pytest.mark.recordings
 def test_a_call(recordings):
-    listener = ChannelListener()
     file = recordings / "en_call_2spk_stereo_8k.wav"
-    for _ in decode(file, report=DecodeReport(), max_duration_s=100, on_channels=listener.feed):
-        pass
-    speakers = listener.finish()
+    speakers = people_on_channels(file, max_duration_s=100)
     errors = diarization_errors(read_rttm(file.with_suffix(".rttm")), speakers.turns)
     assert (speakers.n, errors.confused) == (2, 0)
     assert errors.rate < 5
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("name", ["en_jfk_11s.flac", "en_sonnet1_53s.mp3", "music_synth_12s.ogg"])
+def test_stereo_that_is_no_call(recordings, name):
+    assert people_on_channels(recordings / name, max_duration_s=100) is None
+
+
+def test_a_file_that_is_no_call_is_left_early(voice, tmp_path):
+    seconds = []
+    pcm = np.rint(np.tile(voice, 40) * 32767).astype(np.int16)
+    file = write_media(tmp_path / "long.wav", Track(np.stack([pcm, pcm], axis=1)), kind="wav")
+    found = people_on_channels(file, max_duration_s=1000, on_progress=lambda: seconds.append(1))
+    assert found is None
+    assert len(seconds) < 180 < len(pcm) // SAMPLE_RATE

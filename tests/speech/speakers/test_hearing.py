@@ -9,7 +9,16 @@ import pytest
 from faster_whisper import decode_audio
 
 from speech.errors import UnreadableVoices
-from speech.speakers import Count, HeardWindow, Speakers, load_hearing, match, tell_apart
+from speech.speakers import (
+    Count,
+    HeardWindow,
+    Speakers,
+    load_hearing,
+    match,
+    people_on_channels,
+    tell_apart,
+    with_voices,
+)
 from speech.speakers.hearing.features import log_mel
 from speech.speakers.hearing.packing import VERSION, unpack, unpack_vector
 from speech.types import SAMPLE_RATE
@@ -107,6 +116,16 @@ def test_a_voice_is_like_itself_and_not_like_others(call, sample):
     profiles = {"first": [first.vector], "second": [second.vector], "other": [other.vector]}
     assert [(one.person, one.sure) for one in match(first, profiles)] == [("first", True)]
     assert match(first, {"other": [other.vector], "old": [b"\x00" + first.vector[1:]], "none": []}) == []
+
+
+@pytest.mark.recordings
+def test_people_on_channels_get_voices_from_the_windows(call, recordings):
+    file = recordings / "en_call_2spk_stereo_8k.wav"
+    speakers = with_voices(people_on_channels(file, max_duration_s=100), call)
+    assert all(voice.clean_s > 2 for voice in speakers.voices)
+    told = tell_apart(call)
+    for mine, other in zip(speakers.voices, told.voices, strict=True):
+        assert unpack_vector(mine.vector) @ unpack_vector(other.vector) > 0.9
 
 
 def test_what_is_kept_is_small_and_has_a_version(sample):

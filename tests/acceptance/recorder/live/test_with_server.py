@@ -15,6 +15,7 @@ from jobs_app.work import unit
 from sessions_app.models import RecordingSession
 from speech.types import SAMPLE_RATE
 from tests.acceptance import test_browser_pages as pages
+from tests.acceptance.recorder.live.test_words import COUNT_ANNOUNCEMENTS
 from tests.acceptance.recorder.page import (
     microphone_flags,
     open_recorder,
@@ -25,6 +26,7 @@ from tests.acceptance.recorder.page import (
     until_recorded,
     wait_for_page,
 )
+from tests.acceptance.tus.slow_line import SlowLine
 from tests.speech.wer import wer
 
 pytestmark = pages.pytestmark
@@ -91,6 +93,38 @@ def test_everybody_reads_what_is_spoken_and_an_interruption_loses_nothing(contex
     assert len(found) - counted // SAMPLE_RATE in (0, 1)
     assert sum(stored_samples(RecordingSession.objects.get())) == counted
     assert transcript(viewer) == found
+
+
+def test_a_network_that_is_silent_for_twenty_seconds_loses_nothing(context, site, numbers, live_host):
+    """Connections stand open and bring nothing, so that the browser itself notices nothing."""
+    line = SlowLine(int(site.rpartition(":")[2]))
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{line.port}/record/")
+    page.evaluate(COUNT_ANNOUNCEMENTS)
+    record(page, seconds=3)
+    until(page, lambda: 0 in numbers_in(page, "#text"), "words")
+    line.stands = True
+    away_s = samples_of(page) / SAMPLE_RATE
+    calm = "Reconnecting. Everything is kept."
+    expect(page.locator("#live-note")).to_have_text(calm, timeout=20_000)
+    until_recorded(page, away_s + 20)
+    expect(page.locator("#live-note")).to_have_text(calm)
+    line.stands = False
+    until(page, lambda: int(away_s) + 20 in numbers_in(page, "#text"), "the words after it")
+    expect(page.locator("#live-note")).to_be_empty()
+    shown = numbers_in(page, "#text")
+    assert shown == list(range(len(shown)))
+
+    press(page, "Stop")
+    counted = samples_of(page)
+    # Of what was read out, nothing was said twice.
+    announced = [int(number) for number in re.findall(r"w(\d{4})", " ".join(page.evaluate("announced")))]
+    assert announced == sorted(set(announced))
+    found = transcript(page)
+    assert found[: counted // SAMPLE_RATE] == list(range(counted // SAMPLE_RATE))
+    assert len(found) - counted // SAMPLE_RATE in (0, 1)
+    assert sum(stored_samples(RecordingSession.objects.get())) == counted
+    line.close()
 
 
 def test_a_page_that_is_loaded_again_in_the_middle_loses_nothing(context, numbers, live_host):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from speech.engines import load_engine
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.local.engine import LocalEngine
 from speech.engines.local.model import SILENCE_FRAMES
-from speech.engines.local.short_context import most_tokens, says_again
+from speech.engines.local.short_context import LEAST_FRAMES, most_tokens, says_again, without_echo
 from speech.engines.models import model_path
 from speech.live.listening import Listening
 from speech.samples import Samples
@@ -82,6 +84,44 @@ def test_what_comes_out_badly_is_decoded_again_on_half_a_minute(tiny, jfk, encod
     heard = tiny.transcribe_utterance(jfk, TranscribeOptions(language="en"))
     assert wer(JFK, " ".join(segment.text for segment in heard.segments)) <= 0.05
     assert max(encoded) == 3000
+
+
+def part(text: str, begin_s: float, *, looked_s: float = 0.0, start_s: float = 0.0) -> SimpleNamespace:
+    """A segment of faster-whisper; 100 is the token of the time 0, `start_s` where its words begin."""
+    tokens = [100 + round((begin_s - looked_s) * 50), 7]
+    return SimpleNamespace(text=text, tokens=tokens, seek=round(looked_s * 100), start=start_s)
+
+
+@pytest.mark.parametrize(
+    ("parts", "kept"),
+    [
+        ([part("Had he married?", 0), part("Had he married?", 1.0, start_s=0.5)], 1),
+        ([part("Press two.", 0), part("F...", 4.02, start_s=3.0), part("F...", 5.0, start_s=3.0)], 1),
+        ([part("Go on.", 0), part("hand hand hand", 3.4, looked_s=3.4, start_s=3.4)], 1),
+        ([part("Go on.", 0), part("You did.", 2.0, looked_s=2.0, start_s=2.0)], 2),
+        ([part("N E Z.", 0), part("N E Z.", 0.5, start_s=0.5)], 2),
+        ([SimpleNamespace(text="No time token.", tokens=[7], seek=0, start=0.2)], 1),
+        ([], 0),
+    ],
+)
+def test_what_begins_where_the_sound_has_ended_was_not_said(parts, kept):
+    n_samples = SAMPLE_RATE if parts and parts[0].text.startswith("Had") else 4 * SAMPLE_RATE
+    assert without_echo(parts, n_samples, 100) == parts[:kept]
+
+
+def test_the_times_of_a_segment_are_read_from_its_tokens(tiny, jfk):
+    heard, _ = tiny._hear_briefly(jfk, TranscribeOptions(language="en"))
+    assert heard is not None
+    begin_s = [(part.tokens[0] - tiny._model.first_time_token) / 50 for part in heard]
+    assert begin_s == sorted(begin_s)
+    assert 0 <= begin_s[0] < 1 and begin_s[-1] < len(jfk) / SAMPLE_RATE
+
+
+@pytest.mark.parametrize(("language", "frames"), [("en", 300 + SILENCE_FRAMES), ("fr", LEAST_FRAMES)])
+def test_other_languages_than_english_get_a_longer_context(tiny, jfk, encoded, monkeypatch, language, frames):
+    monkeypatch.setattr(tiny, "capabilities", replace(tiny.capabilities, detects_language=True))
+    tiny.transcribe_utterance(jfk[: 3 * SAMPLE_RATE], TranscribeOptions(language=language))
+    assert encoded[0] == pytest.approx(frames, abs=2)
 
 
 @pytest.mark.parametrize(
