@@ -2,10 +2,11 @@
 
     python -m benchmarks.live_sockets [--idle 500] [--seconds 30]
 
-No live host runs, so nothing is heard: what is measured is to hold sockets, and to store what comes. Idle
-sockets watch one recording, the streams send 100 ms of noise ten times a second. Memory is the resident size
-of the web process, divided by the sockets. Goals: 32 KiB for each idle one and 1 % of a core for 500; 0.5 %
-of a core for one that streams.
+First no live host runs, so nothing is heard: what is measured is to hold sockets, and to store what comes.
+Then one does, with the fake engine, so that words come, too. Idle sockets watch one recording in which nobody
+speaks, the streams send 100 ms of numbers ten times a second. Memory is the resident size of the web process,
+divided by the sockets. Goals: 32 KiB for each idle one and 1 % of a core for 500; 0.5 % of a core for one
+that streams.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-import numpy as np
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.server import Server
 from benchmarks.speaking import site_of
 from sessions_app.management.live_client import FRAME, Message, Site
+from speech.engines.fake import make_numbered_audio
 from speech.types import SAMPLE_RATE
 
 STREAMS = (1, 10)
@@ -71,18 +72,24 @@ async def reading(socket: ClientConnection) -> None:
         pass
 
 
-async def stream(socket: ClientConnection, noise: bytes) -> None:
-    """Send noise as fast as it is spoken, for ever."""
-    began, n = time.monotonic(), 0
+async def stream(socket: ClientConnection, sound: bytes) -> None:
+    """Send the sound again and again as fast as it is spoken, for ever."""
+    began, n, size = time.monotonic(), 0, 2 * FRAME
     while True:
-        await socket.send(noise)
+        at = n * size % len(sound)
+        await socket.send(sound[at : at + size])
         n += 1
         await asyncio.sleep(max(0.0, began + n * FRAME / SAMPLE_RATE - time.monotonic()))
 
 
-async def idle(site: Site, web: Web, n: int, seconds: float) -> tuple[float, float]:
+async def idle(site: Site, web: Web, n: int, seconds: float, *, live: bool = False) -> tuple[float, float]:
     """Return the KiB of each of `n` sockets that watch, and the percent of a core of all."""
     session_id = begun(site)
+    if live:
+        # A live host has heard it, and nobody says more.
+        sender, _ = await opened(site, session_id, type="start", sample_rate=SAMPLE_RATE)
+        await sender.send(bytes(2 * FRAME))
+        await sender.close()
     # What the first one loads is not a cost of each.
     first, _ = await opened(site, session_id, type="watch")
     await first.close()
@@ -102,10 +109,10 @@ async def streaming(site: Site, web: Web, n: int, seconds: float) -> float:
     Raises:
         RuntimeError: not all of the audio was stored.
     """
-    noise = np.random.default_rng(1).integers(-3000, 3000, FRAME, dtype=np.int16).tobytes()
+    sound = (make_numbered_audio(0, 60) * 32767).astype("<i2").tobytes()
     sessions = [begun(site) for _ in range(n)]
     sockets = [(await opened(site, one, type="start", sample_rate=SAMPLE_RATE))[0] for one in sessions]
-    sending = [asyncio.create_task(stream(socket, noise)) for socket in sockets]
+    sending = [asyncio.create_task(stream(socket, sound)) for socket in sockets]
 
     async def measured() -> float:
         await asyncio.sleep(SETTLE_S)
@@ -136,11 +143,12 @@ async def _while_reading(sockets: list[ClientConnection], measure: Callable[[], 
             raise RuntimeError(f"{len(ended)} of {len(sockets)} sockets were closed by the server")
 
 
-async def measure(server: Server, n: int, seconds: float) -> None:
+async def measure(server: Server, n: int, seconds: float, *, live: bool) -> None:
     site, web = site_of(server), Web(server)
     nothing = await web.percent(seconds)
-    kib, percent = await idle(site, web, n, seconds)
-    print(f"\n{'the web process':44}{'measured':>12}{'goal':>8}")
+    kib, percent = await idle(site, web, n, seconds, live=live)
+    heard = "with a live host" if live else "nothing is heard"
+    print(f"\n{f'the web process, {heard}':44}{'measured':>12}{'goal':>8}")
     print(f"{'without a socket, % of a core':44}{nothing:12.2f}")
     print(f"{f'{n} idle sockets, KiB each':44}{kib:12.1f}{32:8}")
     print(f"{f'{n} idle sockets, % of a core in all':44}{percent:12.2f}{1:8}")
@@ -157,12 +165,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     asked = parser.parse_args()
     settings = {
-        "LIVE_HOSTS": "0",
+        "ENGINES": "fake",
         "LIVE_SOCKETS": str(asked.idle + 100),
         "LIVE_SOCKETS_PER_USER": str(asked.idle + 100),
+        "MAX_OPEN_RECORDINGS": "100",
     }
-    with Server(workers=1, **settings) as server:
-        asyncio.run(measure(server, asked.idle, asked.seconds))
+    for hosts in ("0", "1"):
+        with Server(workers=1, LIVE_HOSTS=hosts, **settings) as server:
+            if hosts != "0":
+                server.wait_for_live_host()
+            asyncio.run(measure(server, asked.idle, asked.seconds, live=hosts != "0"))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import groupby
 from typing import Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError
@@ -24,22 +23,19 @@ from jobs_app.models import (
     JobKind,
     JobStatus,
     JobStep,
-    Segment,
     SpeakerTurns,
     TranscriptionJob,
     WindowVoices,
 )
 from jobs_app.models.speakers import StoredTurn
-from jobs_app.models.stored_words import decode_words, encode_words
-from jobs_app.vocabulary.vocabulary import Vocabulary, correction_columns, vocabulary_of
+from jobs_app.vocabulary.vocabulary import vocabulary_of
+from jobs_app.work.cutting import Cut
 from jobs_app.work.guard import LeaseLost, Run
 from jobs_app.work.timeline import Timeline
 from speech import speakers
 from speech.errors import SpeechError, UnreadableVoices
 from speech.samples import Samples
-from speech.speakers import Count, HeardWindow, Said, Speakers, label_of
-from speech.text.spacing import join_texts
-from speech.types import SpeechSegment
+from speech.speakers import Count, HeardWindow, Speakers, label_of
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -137,7 +133,7 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
-    cut = _Cut(job, who, vocabulary)
+    cut = Cut(job, who, vocabulary)
     return Found(
         turns=turns,
         overlaps=[(span.start_ms, span.end_ms) for span in who.overlaps],
@@ -152,102 +148,6 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
         vocabulary=vocabulary,
         next_segment=job.next_segment,
     )
-
-
-class _Cut:
-    """The segments of a job, given to those who speak, and cut where another one begins.
-
-    What an earlier run has cut is joined first. Segments that people edited are neither joined nor cut.
-    """
-
-    def __init__(self, job: TranscriptionJob, who: Speakers, vocabulary: Vocabulary) -> None:
-        self.changed: list[Segment] = []
-        self.new: list[Segment] = []
-        self.gone: list[Segment] = []
-        self._job = job
-        self._vocabulary = vocabulary
-        self._texts: dict[int | None, list[tuple[int, str]]] = defaultdict(list)
-        self._recut: set[int] = set()
-        edited = job.session.edited_segments(job)
-        sources = list(_sources(job, edited))
-        said = speakers.assign([segment for _, segment in sources], who)
-        for at, parts in groupby(said, key=lambda one: one.source):
-            rows, _ = sources[at]
-            if rows[0].number in edited:
-                self._keep(rows[0], _most_heard(list(parts)))
-            else:
-                self._cut(rows, list(parts))
-
-    def _keep(self, row: Segment, speaker: str) -> None:
-        if row.speaker != speaker:
-            row.speaker = speaker
-            self.changed.append(row)
-        self._texts[row.window_id].append((row.start_ms, row.text))
-
-    def _cut(self, rows: Sequence[Segment], parts: Sequence[Said]) -> None:
-        first = rows[0]
-        if len(rows) == len(parts) == 1:
-            self._keep(first, parts[0].segment.speaker)
-            return
-        if first.window_id is not None:
-            self._recut.add(first.window_id)
-        self.gone += rows[1:]
-        for number, part in enumerate(parts):
-            row = first
-            if number:
-                row = Segment(job=self._job, window_id=first.window_id, kind=first.kind)
-                row.part_of = first.number
-            self._fill(row, part.segment)
-            (self.new if number else self.changed).append(row)
-            self._texts[row.window_id].append((row.start_ms, row.text))
-
-    def _fill(self, row: Segment, raw: SpeechSegment) -> None:
-        row.start_ms, row.end_ms, row.speaker = raw.start_ms, raw.end_ms, raw.speaker
-        row.confidence = raw.confidence
-        row.raw_text, row.raw_words = raw.text, encode_words(raw.words, raw.text)
-        for name, value in correction_columns(raw, self._vocabulary.correct(raw)).items():
-            setattr(row, name, value)
-
-    def windows(self) -> list[ChunkTranscription]:
-        """Return the windows whose corrected text is another one, because segments in them were cut."""
-        changed = []
-        for window in ChunkTranscription.objects.filter(pk__in=self._recut):
-            text = join_texts([text for _, text in sorted(self._texts[window.pk])])
-            if text != window.corrected_text:
-                window.corrected_text, window.word_counts = text, self._vocabulary.count(text)
-                changed.append(window)
-        return changed
-
-
-def _sources(job: TranscriptionJob, edited: set[int]) -> Iterator[tuple[list[Segment], SpeechSegment]]:
-    """Return the segments as the engine gave them, each with its present rows, in order of time."""
-    families: dict[int, list[Segment]] = defaultdict(list)
-    for row in job.segments.order_by("start_ms", "number"):
-        families[row.number if row.part_of is None else row.part_of].append(row)
-    for family in families.values():
-        apart = any(row.number in edited for row in family)
-        for rows in ([row] for row in family) if apart else [family]:
-            # The first one keeps its number, which people may know.
-            rows.sort(key=lambda row: (row.part_of is not None, row.start_ms, row.number))
-            yield rows, _joined(sorted(rows, key=lambda row: row.start_ms))
-
-
-def _joined(rows: Sequence[Segment]) -> SpeechSegment:
-    return SpeechSegment(
-        rows[0].start_ms,
-        max(row.end_ms for row in rows),
-        join_texts([row.raw_text for row in rows]),
-        rows[0].confidence,
-        tuple(word for row in rows for word in decode_words(row.raw_words, row.raw_text)),
-    )
-
-
-def _most_heard(parts: Sequence[Said]) -> str:
-    """Return the label of who speaks most of a segment."""
-    lengths: Counter[str] = Counter()
-    for part in parts:
-        lengths[part.segment.speaker] += part.segment.end_ms - part.segment.start_ms
-    return lengths.most_common(1)[0][0]
 
 
 def _names(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:

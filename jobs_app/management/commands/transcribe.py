@@ -24,7 +24,7 @@ from speech.engines.base import Engine, TranscribeOptions
 from speech.errors import SpeechError
 from speech.samples import Samples
 from speech.sound.working_copy import read_samples, write_working_copy
-from speech.speakers import Count, HeardWindow
+from speech.speakers import ChannelListener, Count, HeardWindow, Speakers
 from speech.text.scripts import in_script
 from speech.transcript_warnings import transcript_warnings
 from speech.types import DecodeReport, SpeechSegment, Transcription
@@ -102,8 +102,13 @@ def transcribe(
     ):
         copy = Path(folder) / "audio"
         bar.set_description("Reading")
+        listener = ChannelListener() if options.diarize else None
         report = write_working_copy(
-            source, copy, max_duration_s=settings.MAX_AUDIO_S, wish=track_wish(options)
+            source,
+            copy,
+            max_duration_s=settings.MAX_AUDIO_S,
+            wish=track_wish(options),
+            on_channels=None if listener is None else listener.feed,
         )
         bar.reset(report.duration_ms)
         windows = plan_windows(partial(read_samples, copy), report.duration_ms, able)
@@ -123,9 +128,11 @@ def transcribe(
                 segments += [segment.shifted(window.start_ms) for segment in heard.segments]
                 voices = _with_voices(voices, window, samples)
             bar.update(window.end_ms - bar.n)
-    if not options.diarize:
+    if listener is None:
         return segments, report, SpeakersState.NONE
-    segments, state = _told_apart(segments, voices, Count(*count_of(options)))
+    count = Count(*count_of(options))
+    by_channel = listener.finish() if count == Count() else None
+    segments, state = _told_apart(segments, voices, count, by_channel)
     return segments, report, state
 
 
@@ -145,13 +152,16 @@ def _with_voices(
 
 
 def _told_apart(
-    segments: list[SpeechSegment], voices: list[HeardWindow] | None, count: Count
+    segments: list[SpeechSegment],
+    voices: list[HeardWindow] | None,
+    count: Count,
+    by_channel: Speakers | None,
 ) -> tuple[list[SpeechSegment], str]:
     """Return the segments cut where another one speaks, with names such as "Speaker 1", and how that went."""
-    if voices is None:
+    if voices is None and by_channel is None:
         return segments, SpeakersState.FAILED
     try:
-        who = speakers.tell_apart(voices, count)
+        who = by_channel or speakers.tell_apart(voices or [], count)
         said = speakers.assign(segments, who)
     except Exception:
         logger.exception("The speakers could not be told apart")

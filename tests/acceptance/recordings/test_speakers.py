@@ -9,22 +9,39 @@ from jobs_app.models import WindowVoices
 from jobs_app.work import unit
 from tests.sessions.conftest import client_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.recordings, pytest.mark.django_db(transaction=True)]
 
-@pytest.mark.slow
-@pytest.mark.recordings
-@pytest.mark.django_db(transaction=True)
-def test_three_people_are_told_apart_and_named(alice, recordings, settings, tmp_path, monkeypatch):
+
+@pytest.fixture
+def transcribed(alice, recordings, settings, tmp_path, monkeypatch):
+    """Upload a recording and transcribe it; a client, and the address of the job."""
     settings.MEDIA_ROOT, settings.WORK_DIR, settings.RUN_DIR = (tmp_path / n for n in ("m", "w", "r"))
     for folder in (settings.MEDIA_ROOT, settings.WORK_DIR, settings.RUN_DIR):
         folder.mkdir()
     monkeypatch.setattr("jobs_app.leases.queue.wake", lambda n=1: None)
-    api = client_of(alice)
-    with (recordings / "en_three_speakers_20s.wav").open("rb") as file:
-        sent = {"file": file, "engine": "local", "model": "tiny.en", "diarize": "true"}
-        job = api.post(reverse("uploads"), sent, format="multipart").json()["job"]["id"]
-    while unit.do_next():
-        pass
-    url = f"/api/jobs/{job}/"
+
+    def transcribe(name: str):
+        api = client_of(alice)
+        with (recordings / name).open("rb") as file:
+            sent = {"file": file, "engine": "local", "model": "tiny.en", "diarize": "true"}
+            job = api.post(reverse("uploads"), sent, format="multipart").json()["job"]["id"]
+        while unit.do_next():
+            pass
+        return api, f"/api/jobs/{job}/"
+
+    return transcribe
+
+
+def test_a_call_is_told_apart_by_its_channels(transcribed, monkeypatch):
+    # So what voices say is not asked.
+    monkeypatch.setattr("speech.speakers.tell_apart", lambda *_: 1 / 0)
+    api, url = transcribed("en_call_2spk_stereo_8k.wav")
+    assert [one["label"] for one in api.get(f"{url}speakers/").json()] == ["S1", "S2"]
+    assert api.get(url).json()["warnings"] == []
+
+
+def test_three_people_are_told_apart_and_named(transcribed):
+    api, url = transcribed("en_three_speakers_20s.wav")
     assert api.get(url).json()["n_speakers"] == 3
     people = api.get(f"{url}speakers/").json()
     # The second of them speaks for nearly five seconds, and the third most often.
