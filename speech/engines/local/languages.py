@@ -18,7 +18,7 @@ import numpy as np
 from ctranslate2 import StorageView
 from faster_whisper.audio import pad_or_trim
 
-from speech.engines.local.model import Model, typed_failure
+from speech.engines.local.model import Model, as_array, typed_failure
 from speech.engines.local.short_context import short_context
 from speech.engines.local.speech_parts import joined_samples, speech_ms_in, spoken_parts
 from speech.languages.prior import LanguagePrior
@@ -141,7 +141,7 @@ def _several_may_be_spoken(
     language, probability = next(iter(possible.weigh(heard).items()))
     if probability < ALONE:
         return True
-    frames = np.asarray(encoded)
+    frames = as_array(encoded)
     for span in spans if len(spans) > 1 else []:
         first, last = (_position_ms(parts, ms) // FRAME_MS for ms in (span.start_ms, span.end_ms))
         part = np.ascontiguousarray(frames[:, first : max(last, first + 1)])
