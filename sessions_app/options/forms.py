@@ -239,9 +239,11 @@ def _label(engine: str, model: str) -> str:
 
     If the model knows only one language, that is there, too.
     """
-    label = label_of(model) if engine == "local" else f"{model} ({engine})"
+    if engine == "local":
+        return label_of(model)
     languages = capabilities_of(engine, model).languages
-    return f"{label}, {language_name(*languages)} only" if len(languages) == 1 else label
+    only = f", {language_name(*languages)} only" if len(languages) == 1 else ""
+    return f"{model} ({engine}){only}"
 
 
 def _place(engine: str) -> str:

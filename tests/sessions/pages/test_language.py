@@ -91,7 +91,7 @@ def test_a_paragraph_in_another_language_says_so(page, alice):
 
 
 def test_the_model_that_knows_only_english_is_called_so(page):
-    assert "tiny.en, English only" in words_on(page.get(reverse("upload")))
+    assert "English only" in words_on(page.get(reverse("upload")))
 
 
 def test_the_account_page_takes_the_languages_that_somebody_speaks(page, alice):

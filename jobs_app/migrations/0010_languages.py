@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs_app', '0006_speakers'),
+        ('jobs_app', '0009_local_models'),
     ]
 
     operations = [
