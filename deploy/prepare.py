@@ -20,6 +20,8 @@ from transcribe_site.watching.prepared import of_another_version
 
 def prepare() -> None:
     """Prepare what the settings name. `django.setup()` must have been called."""
+    from jobs_app.engines.local_models import note_all
+
     if detail := of_another_version():
         sys.exit(f"Cannot start: {detail}")
     if "local" in settings.ENGINES:
@@ -28,6 +30,7 @@ def prepare() -> None:
             # worker.
             model_path(model, settings.MODELS_DIR)
     call_command("migrate", verbosity=0, interactive=False)
+    note_all()
     if not settings.DEBUG:
         call_command("collectstatic", verbosity=0, interactive=False)
 

@@ -6,7 +6,10 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.core.checks import Error, Warning, register
+from django.core.checks import Error, Info, Warning, register
+
+from jobs_app.engines import devices
+from speech.engines.base import CUDA
 
 
 @register()
@@ -47,6 +50,31 @@ def provider_addresses(app_configs: object, **kwargs: object) -> list[Warning]:
         for provider in settings.PROVIDERS.values()
         if provider.base_url.startswith("http:") and not _is_near(provider.base_url)
     ]
+
+
+@register()
+def gpu(app_configs: object, **kwargs: object) -> list[Warning]:
+    """Warn of a GPU that the settings ask for and that cannot be used. With `auto`, nobody waits for this."""
+    if settings.LOCAL_DEVICE != CUDA or "local" not in settings.ENGINES:
+        return []
+    found = devices.device_here()
+    if found.startswith(CUDA):
+        return []
+    return [
+        Warning(
+            f"LOCAL_DEVICE is cuda, but no model can be loaded: {found}",
+            hint="Install NVIDIA's driver, cuBLAS and cuDNN, or set LOCAL_DEVICE=auto.",
+            id="jobs_app.W002",
+        )
+    ]
+
+
+@register(deploy=True)
+def device(app_configs: object, **kwargs: object) -> list[Info]:
+    """Say what the models compute on, to those who ask by `manage.py check --deploy`."""
+    if settings.LOCAL_DEVICE == CUDA or "local" not in settings.ENGINES:
+        return []
+    return [Info(f"Models of this machine compute on {devices.device_here()}.", id="jobs_app.I001")]
 
 
 def _is_near(url: str) -> bool:

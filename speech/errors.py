@@ -157,3 +157,24 @@ class ProviderRefused(SpeechError):
     code = "provider_refused"
     permanent = True
     message = "The provider refused the request. Ask the people who run this server to look at its settings."
+
+
+class ModelNotInstalled(NotSupported):
+    """A model that is known is not on this machine."""
+
+    code = "model_not_installed"
+
+    def __init__(self, model: str, *, option: str = "model") -> None:
+        super().__init__(
+            f"The model {model[:200]!r} is not installed here. Choose another one, or ask the people who run "
+            f"this server to run `manage.py models install {model[:200]}`.",
+            option=option,
+        )
+
+
+class CannotInstall(SpeechError):
+    """A model cannot be installed or removed. The message says what to do."""
+
+    code = "cannot_install"
+    permanent = True
+    message = "The model cannot be installed."

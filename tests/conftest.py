@@ -20,6 +20,7 @@ from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from jobs_app.engines import local_models
 from tests import services
 from tests.plugins.processes import is_first, left_out, locked
 from transcribe_site import start
@@ -51,6 +52,13 @@ def uses_the_database(item: pytest.Item) -> bool:
         item.get_closest_marker("django_db")
         or {"db", "transactional_db", "live_server"} & set(getattr(item, "fixturenames", ()))
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_wishes_without_a_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a database, models are offered as the settings say."""
+    if not uses_the_database(request.node):
+        monkeypatch.setattr(local_models, "_wishes", dict)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -18,6 +18,18 @@ DATA_DIR = Path(env.text("DATA_DIR", str(BASE_DIR / "var"))).resolve()
 
 MIB = 1024 * 1024
 DAY_S = 24 * 3600
+# Those of CTranslate2.
+COMPUTE_TYPES = (
+    "",
+    "int8",
+    "int8_float16",
+    "int8_bfloat16",
+    "int8_float32",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+)
 
 # --- The site ------------------------------------------------------------------------------------
 
@@ -246,6 +258,15 @@ BODY_LEAST_BYTES_S = env.number("BODY_LEAST_BYTES_S", 1000, at_least=1)
 
 MODELS_DIR = DATA_DIR / "models"
 WORK_DIR = DATA_DIR / "work"
+# What the local engine computes on. With "auto", that is a GPU where CUDA finds one.
+LOCAL_DEVICE = env.one_of("LOCAL_DEVICE", "auto", ("auto", "cpu", "cuda"))
+# If it is empty, it is the usual one of the device: int8 on the CPU, float16 on a GPU.
+LOCAL_COMPUTE_TYPE = env.one_of("LOCAL_COMPUTE_TYPE", "", COMPUTE_TYPES)
+# Where `manage.py models install` fetches models from: a hub, or a mirror of one.
+HF_ENDPOINT = env.http_url("HF_ENDPOINT", "https://huggingface.co")
+HF_TOKEN = env.token("HF_TOKEN")
+# The limit for one model that is installed.
+MAX_MODEL_BYTES = env.number("MAX_MODEL_MB", 8192, at_least=1) * MIB
 ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1, at_most=1000)
 # The speech servers that jobs may use beside ENGINES.
 PROVIDERS = provider_settings.providers(env.items("PROVIDERS"))

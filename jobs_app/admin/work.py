@@ -188,7 +188,7 @@ class SegmentAdmin(ReadOnlyAdmin):
 
 @admin.register(Runner)
 class RunnerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "alive", "workers", "restarts", "started_at", "beat_at", "proven_at")
+    list_display = ("name", "alive", "workers", "devices", "restarts", "started_at", "beat_at", "proven_at")
     ordering = ("name",)
     fields = list_display
 

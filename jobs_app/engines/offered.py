@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from django.conf import settings
 
+from jobs_app.engines import devices
+from jobs_app.engines.local_models import local_models
 from speech.engines import capabilities, load_engine
-from speech.engines.base import Capabilities, Engine, EngineSettings
+from speech.engines.base import CPU, Capabilities, Engine, EngineSettings
 from speech.engines.models import model_path
 from speech.engines.providers import Provider
-from speech.errors import NotSupported
+from speech.errors import ModelUnavailable, NotSupported
+from speech.models.catalogue import KNOWN
+from speech.models.store import folder_of, installed
 
-BUILT_IN_MODELS = {"local": lambda: settings.LOCAL_MODELS, "fake": lambda: ["fake"]}
+BUILT_IN_MODELS: dict[str, Callable[[], list[str]]] = {"local": local_models, "fake": lambda: ["fake"]}
 
 
 def engine_models() -> dict[str, list[str]]:
@@ -49,6 +55,9 @@ def capabilities_of(engine: str, model: str) -> Capabilities:
         NotSupported: there is no such engine.
     """
     provider = provider_of(engine)
+    if engine == "local" and model not in KNOWN and installed(model, settings.MODELS_DIR):
+        # Its files say which languages it knows.
+        model = str(folder_of(model, settings.MODELS_DIR))
     return capabilities("openai" if provider else engine, model, provider)
 
 
@@ -61,8 +70,44 @@ def engine_for(engine: str, model: str) -> Engine:
     """
     if provider := provider_of(engine):
         return load_engine("openai", EngineSettings(model=model, provider=provider))
-    path = _local_model(model, settings.MODELS_DIR) if engine == "local" else ""
-    return load_engine(engine, EngineSettings(model=model, model_dir=path, threads=settings.ENGINE_THREADS))
+    loaded = load_engine(engine, _settings_of(engine, model))
+    if (runs_on := getattr(loaded, "runs_on", None)) is not None:
+        devices.note(runs_on)
+    return loaded
+
+
+def longer_on_gpu(engine: str, model: str, able: Capabilities) -> Capabilities:
+    """Return the same with windows of as many half minutes as a GPU of this machine decodes at once.
+
+    Call it in a worker: it may ask CUDA.
+    """
+    if engine != "local" or settings.LOCAL_DEVICE == CPU:
+        return able
+    from speech.engines.local.device import find_device
+
+    try:
+        if not find_device(EngineSettings(model=model, device=settings.LOCAL_DEVICE)).half_minutes:
+            return able
+        half_minutes = find_device(_settings_of(engine, model)).half_minutes
+    except ModelUnavailable:
+        # Whoever transcribes will say so, if the fallback does not do it.
+        return able
+    return replace(
+        able,
+        min_window_s=max(able.min_window_s, 20 * half_minutes),
+        max_window_s=max(able.max_window_s, 29 * half_minutes),
+    )
+
+
+def _settings_of(engine: str, model: str) -> EngineSettings:
+    return EngineSettings(
+        model=model,
+        model_dir=_local_model(model, settings.MODELS_DIR) if engine == "local" else "",
+        threads=settings.ENGINE_THREADS,
+        device=settings.LOCAL_DEVICE,
+        compute_type=settings.LOCAL_COMPUTE_TYPE,
+        gpu_lock=devices.gpu_lock(),
+    )
 
 
 @cache

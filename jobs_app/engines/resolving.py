@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from jobs_app.engines.local_models import require_offered
 from jobs_app.engines.offered import capabilities_of, engine_models
 from jobs_app.models.options import JobOptions, all_options
 from speech.engines import check_options
@@ -82,7 +83,9 @@ def _offered(engine: str, model: str) -> tuple[str, str]:
     if engine not in offered:
         raise NotSupported(f"There is no engine {engine!r} here. Choose one of: {', '.join(offered)}.")
     model = model or offered[engine][0]
-    if model not in offered[engine]:
+    if engine == "local":
+        require_offered(model)
+    elif model not in offered[engine]:
         raise NotSupported(
             f"The engine {engine!r} has no model {model!r} here. Choose one of: {', '.join(offered[engine])}."
         )

@@ -12,6 +12,7 @@ from jobs_app.models.jobs import (
     TranscriptionJobQuerySet,
 )
 from jobs_app.models.live import LIVE_HOST_SILENT_AFTER, LiveHost, LiveText
+from jobs_app.models.local_models import LocalModel
 from jobs_app.models.loose import LooseFile
 from jobs_app.models.options import JobPriority
 from jobs_app.models.providers import ProviderState
@@ -49,6 +50,7 @@ __all__ = [
     "LeasedWork",
     "LiveHost",
     "LiveText",
+    "LocalModel",
     "LongOptions",
     "LooseFile",
     "PlacedChunk",

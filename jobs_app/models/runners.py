@@ -44,6 +44,9 @@ class Runner(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     beat_at = models.DateTimeField(help_text="When the process last reported.")
     proven_at = models.DateTimeField(null=True, help_text="When one of its workers last ran something.")
+    devices = models.TextField(
+        default="", db_default="", blank=True, help_text="What its workers compute on, and why."
+    )
     restarts = models.PositiveIntegerField(default=0, help_text="How often its workers were replaced.")
 
     is_alive: bool

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from django.db.models import Max, Min
 
-from jobs_app.engines.offered import capabilities_of
+from jobs_app.engines.offered import capabilities_of, longer_on_gpu
 from jobs_app.lifecycle.sound_tracks import wish_of
 from jobs_app.models import JobStep, PlacedChunk, TranscriptionJob
 from jobs_app.models.sound import UNREADABLE, StoredGap
@@ -238,7 +238,7 @@ def _early_until_ms(able: Capabilities, pieces: Sequence[PlacedChunk], heard_ms:
 def _known(engine: str, model: str, *, alone: bool) -> Capabilities | None:
     """Return the capabilities of an engine. If it was removed, return None, or raise if it is `alone`."""
     try:
-        return capabilities_of(engine, model)
+        return longer_on_gpu(engine, model, capabilities_of(engine, model))
     except NotSupported:
         if alone:
             raise

@@ -22,6 +22,7 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from jobs_app.engines import devices
 from jobs_app.leases import claims, queue, run_folder
 from jobs_app.leases.run_folder import last_beat
 from jobs_app.lifecycle.failing import give_back
@@ -231,6 +232,7 @@ class JobRunner:
                 "proven_at": Now() - timedelta(seconds=time.time() - (last_beat() or 0))
                 if self._proven()
                 else None,
+                "devices": devices.summary(),
                 "restarts": self._restarts,
             },
         )

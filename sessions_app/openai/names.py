@@ -6,6 +6,8 @@ from django.conf import settings
 
 from jobs_app.engines.offered import engine_models
 from rest.refusals import NotFound
+from speech.engines.models import is_here
+from speech.models.catalogue import KNOWN
 
 
 class ModelNotFound(NotFound):
@@ -13,9 +15,14 @@ class ModelNotFound(NotFound):
     param = "model"
 
     def __init__(self, name: str) -> None:
+        missing = (
+            f" It is known, but not installed: `manage.py models install {name}` does that."
+            if name in KNOWN and not is_here(name, settings.MODELS_DIR)
+            else ""
+        )
         super().__init__(
-            f"The model {name[:200]!r} does not exist here. GET /v1/models lists those that do; further "
-            "names for the default one stand in the server's setting V1_MODEL_ALIASES."
+            f"The model {name[:200]!r} does not exist here.{missing} GET /v1/models lists those that do; "
+            "further names for the default one stand in the server's setting V1_MODEL_ALIASES."
         )
 
 

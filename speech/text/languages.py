@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 # This is a copy of the list in faster-whisper, because importing that would load its inference libraries. A
@@ -34,6 +35,7 @@ def languages_of(model: str) -> frozenset[str]:
     return WHISPER_LANGUAGES | CANTONESE if newer else WHISPER_LANGUAGES
 
 
+@cache
 def _vocabulary_size(directory: Path) -> int | None:
     if (lines := directory / "vocabulary.txt").is_file():
         return len(lines.read_bytes().splitlines())

@@ -167,7 +167,8 @@ def child_environment(transactional_db, tmp_path, settings) -> dict[str, str]:
         "ENGINES": "fake,local",
         "WORKERS": "2",
         "LEASE_S": "4",
-        "STALL_AFTER_S": "6",
+        # Workers are slow to start on a busy machine, and would be started again before they have.
+        "STALL_AFTER_S": "60",
         "SWEEP_EVERY_S": "1",
         "RETRY_BACKOFF_S": "0",
         # Kills are not the fault of the work here: it must end completed.

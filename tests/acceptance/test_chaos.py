@@ -84,6 +84,8 @@ def assert_completed_once(expected: dict[str, str], log: str) -> None:
 )
 def lose_queue(request, runner):
     """Makes the runner use this queue; the fixture is a function that loses what is queued."""
+    # Workers that an accident has stopped are noticed by it.
+    runner.environment["STALL_AFTER_S"] = "10"
     if request.param == "database":
         from django_q.models import OrmQ
 

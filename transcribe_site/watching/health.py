@@ -47,13 +47,20 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """
     reasons = last_look.reasons()
     if not reasons:
-        return JsonResponse({"status": "ready"})
+        return JsonResponse({"status": "ready"} | (devices_of_workers() if may_see_metrics(request) else {}))
     if may_see_metrics(request):
         detail = " ".join(reason["detail"] for reason in reasons)
     else:
         detail = "The server cannot work at the moment. Its log says why."
         reasons = [{"code": code} for code in dict.fromkeys(reason["code"] for reason in reasons)]
     return JsonResponse({"detail": detail, "code": "not_ready", "reasons": reasons}, status=503)
+
+
+def devices_of_workers() -> dict[str, dict[str, str]]:
+    """Return what the models of each machine compute on, as its job runner last reported."""
+    runners = Runner.objects.alive().exclude(devices="").order_by("name")
+    devices = dict(runners.values_list("name", "devices"))
+    return {"devices": devices} if devices else {}
 
 
 class LastLook:

@@ -13,7 +13,7 @@ from faster_whisper import BatchedInferencePipeline
 
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.hints import LEAST_SPEECH_MS, choose_hearing
-from speech.engines.local.model import engine_failed, load_model, typed_failures
+from speech.engines.local.model import engine_failed, typed_failures
 from speech.engines.local.segments import (
     came_out_badly,
     doubtful_words,
@@ -23,6 +23,7 @@ from speech.engines.local.segments import (
 )
 from speech.engines.local.short_context import heard_well, most_tokens, short_context, without_echo
 from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
+from speech.engines.local.turns import OnDevice, in_turn
 from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, samples_to_ms
 from speech.voice.activity import SpeechDetector
@@ -40,10 +41,9 @@ CERTAIN_LANGUAGE = 0.8
 
 HALF_MINUTE_S = (20, 29)
 """The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
-MOST_AT_ONCE = 4
 
 
-class LocalEngine:
+class LocalEngine(OnDevice):
     """Whisper on this machine. Without speech in the window the model is not asked."""
 
     name = "local"
@@ -52,8 +52,9 @@ class LocalEngine:
         from speech.engines import capabilities
 
         self.capabilities = capabilities(self.name, settings.model)
-        self._model = load_model(settings)
+        super().__init__(settings)
 
+    @in_turn
     def transcribe(
         self,
         samples: Samples,
@@ -92,6 +93,7 @@ class LocalEngine:
             return Transcription()
         return Transcription(tuple(segments), language, confidence)
 
+    @in_turn
     def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
         """Transcribe one utterance of up to half a minute, on a short context: for a third of the time.
 
@@ -119,6 +121,7 @@ class LocalEngine:
             return Transcription()
         return Transcription(tuple(segments), info.language, float(info.language_probability))
 
+    @in_turn
     def draft(
         self, samples: Samples, options: TranscribeOptions, *, carefully: bool = False
     ) -> tuple[str, str]:
@@ -162,7 +165,7 @@ class LocalEngine:
             # Without its own time stamps, Whisper does not end a half minute early.
             without_timestamps=True,
             clip_timestamps=[{"start": a, "end": b} for a, b in pairwise([0.0, *ends])],
-            batch_size=MOST_AT_ONCE,
+            batch_size=self._model.runs_on.at_once,
         )
         restored = restored_segments(heard, [part for some in parts for part in some])
         options = replace(options, language=info.language)

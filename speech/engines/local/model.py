@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 from ctranslate2 import StorageView
 from faster_whisper import WhisperModel
 
-from speech.engines.base import EngineSettings
+from speech.engines.base import CUDA, EngineSettings
+from speech.engines.local.device import Device, cpu, find_device, no_gpu, reason, turn
 from speech.errors import AGAIN, EngineFailed, ModelUnavailable
 from speech.samples import Samples
 
 logger = logging.getLogger(__name__)
 
 
+LONGEST_FRAMES = 3000
+"""Half a minute."""
 SILENCE_FRAMES = 250
 """2.5 s. With less silence behind an utterance, Whisper says more of it a second time."""
 
@@ -30,6 +33,7 @@ class Model(WhisperModel):  # type: ignore[misc]
     """
 
     least_frames: int | None = None
+    runs_on = Device()
     _last: tuple[Any, Any] | None = None
 
     @property
@@ -77,32 +81,60 @@ def _without_padding(features: Any, least_frames: int) -> Any:
 
 
 def load_model(settings: EngineSettings) -> Model:
-    """Load the model of the settings with 8-bit weights on the CPU.
+    """Load the model of the settings on the device that they ask for, or on the CPU if that fails.
 
     Raises:
         EngineFailed: the memory is too small.
         ModelUnavailable: the model cannot be loaded for another reason.
     """
-    path = settings.model_dir or settings.model
-    # A directory, or what was fetched before, needs no request to the model hub.
-    for local_only in (True,) if Path(path).is_dir() else (True, False):
+    device = find_device(settings)
+    if device.kind == CUDA:
         try:
-            return Model(
-                path,
-                device="cpu",
-                compute_type="int8",
-                cpu_threads=settings.threads,
-                local_files_only=local_only,
-            )
-        except MemoryError as e:
-            raise engine_failed(e) from e
-        except Exception as e:  # noqa: BLE001  whatever the hub's client, the tokenizer or the runtime raise
-            problem = e
-    logger.warning("The model %s cannot be loaded", settings.model, exc_info=problem)
-    raise ModelUnavailable(
-        f"The speech model {settings.model!r} could not be loaded. Run `make setup`, or set LOCAL_MODEL to "
-        "the name or directory of one that is on this machine."
-    ) from problem
+            return _on_gpu(settings, device)
+        except (RuntimeError, ValueError, MemoryError) as e:
+            problem = reason(e)
+            if settings.device == CUDA:
+                raise no_gpu(problem) from e
+            device = cpu(settings, problem)
+    if device.why:
+        logger.warning("The model %s computes on the CPU: %s", settings.model, device.why)
+    return load_on_cpu(settings, device)
+
+
+def _on_gpu(settings: EngineSettings, device: Device) -> Model:
+    with turn(settings.gpu_lock) if settings.gpu_lock else nullcontext():
+        model = _load(settings, device)
+        # Libraries of CUDA are looked for at the first use.
+        model.encode(np.zeros((model.model.n_mels, LONGEST_FRAMES), dtype=np.float32))
+    logger.info("The model %s computes on the GPU (%s)", settings.model, device.compute_type)
+    return model
+
+
+def load_on_cpu(settings: EngineSettings, device: Device) -> Model:
+    try:
+        return _load(settings, device)
+    except MemoryError as e:
+        raise engine_failed(e) from e
+    except Exception as e:
+        # Whatever the tokenizer or the runtime raise.
+        logger.warning("The model %s cannot be loaded", settings.model, exc_info=e)
+        raise ModelUnavailable(
+            f"The speech model {settings.model!r} could not be loaded. Run `make setup`, or set LOCAL_MODEL "
+            "to the name or directory of one that is on this machine."
+        ) from e
+
+
+def _load(settings: EngineSettings, device: Device) -> Model:
+    model = Model(
+        settings.model_dir or settings.model,
+        device=device.kind,
+        compute_type=device.compute_type,
+        cpu_threads=settings.threads,
+        # Nothing is fetched while somebody waits for a transcript.
+        local_files_only=True,
+    )
+    model.runs_on = device
+    return model
 
 
 def typed_failures(heard: Any) -> Any:

@@ -123,8 +123,9 @@ def test_a_directory_without_a_model_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["small", "distil-large-v3", "owner/whisper-small-ct2"])
-def test_another_name_is_left_to_faster_whisper(tmp_path, name):
-    assert model_path(name, tmp_path) == name
+def test_another_model_is_not_fetched_but_asked_for(tmp_path, name):
+    with pytest.raises(ModelUnavailable, match=rf"not on this machine.*`manage\.py models install {name}`"):
+        model_path(name, tmp_path)
     assert os.listdir(tmp_path) == []
 
 

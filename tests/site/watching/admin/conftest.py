@@ -8,6 +8,7 @@ from django.contrib.auth.models import Group
 from django.core.files.base import ContentFile
 from django.utils import timezone
 
+from jobs_app.engines.local_models import note_all
 from jobs_app.lifecycle.choices import cancel_job
 from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import (
@@ -68,6 +69,7 @@ def rows(alice, bob, new_job):
     Runner.objects.create(name="host:1", workers=2, beat_at=timezone.now(), proven_at=timezone.now())
     Runner.objects.create(name="host:2", workers=1, beat_at=timezone.now(), proven_at=None, restarts=3)
     LiveHost.objects.create(name="host:3", beat_at=timezone.now(), sessions=1, finals_share=7)
+    note_all()
     at = timezone.now()
     done = RecordingSession.objects.first()
     ResumableUpload.objects.create(owner=alice, length=5, session=done, metadata="filename dGFsay53YXY=")

@@ -48,6 +48,7 @@ def test_every_table_is_reachable():
         "jobs_app.chunktranscription",
         "jobs_app.jobstep",
         "jobs_app.livehost",
+        "jobs_app.localmodel",
         "jobs_app.providerstate",
         "jobs_app.runner",
         "jobs_app.segment",
