@@ -56,7 +56,7 @@ class Api:
 
 
 class Talk:
-    """A talk of `seconds` numbers, spoken `speed` times as fast as they are meant to be heard.
+    """A talk of `seconds` numbers, or of another `sound`, spoken `speed` times as fast as it is meant to be.
 
     It runs in a thread of its own from `start` on, and ends when the server says `done`, or with an error
     that is not in `again`. `finals` has each final by its id, in the order in which they came; `changed` has
@@ -73,11 +73,12 @@ class Talk:
         speed: float = 1.0,
         again: tuple[str, ...] = ("storage_full", "try_again", "going_away", "too_fast"),
         stop: bool = True,
+        sound: bytes | None = None,
     ) -> None:
         self._api = api
         self.session_id = session_id
         self.seconds = seconds
-        self._sound = pcm(0, seconds)
+        self._sound = pcm(0, seconds) if sound is None else sound
         self._speed = speed
         self._again = again
         self._stop = stop

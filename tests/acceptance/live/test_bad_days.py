@@ -10,17 +10,26 @@ from datetime import timedelta
 
 import psutil
 import pytest
-from django.db import connection
+from django.db import connection, transaction
+from django.urls import reverse
 from django.utils import timezone
 
+from jobs_app.leases.locks import lock_job
+from jobs_app.lifecycle.ending import end_job
 from jobs_app.models import JobStatus, JobStep, LiveHost, StepKind, TranscriptionJob, WorkStatus
 from sessions_app.models import LivePiece, RecordingSession
 from tests.acceptance.conftest import kill, wait_for
 from tests.acceptance.live.talk import Talk
 from tests.acceptance.test_chaos import lock_sqlite_for, restart_postgres
 from tests.jobs.speaking import words
+from tests.speech.numbered_speech import make_numbered_speech, numbers
+from tests.speech.scripted_provider import ScriptedProvider
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+
+
+PROVIDED = 12
+"""So many utterances are sent to a speech server."""
 
 
 def job_of(session_id: str) -> TranscriptionJob:
@@ -157,3 +166,50 @@ def test_what_is_ended_taken_over_or_deleted_while_somebody_speaks(site):
 
     assert not LivePiece.objects.exists()
     assert not JobStep.objects.filter(kind=StepKind.LIVE, status__in=("waiting", "running")).exists()
+
+
+@pytest.fixture
+def provider(child_environment):
+    """A speech server that the site may send audio to."""
+    with ScriptedProvider() as server:
+        child_environment |= {
+            "PROVIDERS": "asr",
+            "PROVIDER_ASR_BASE_URL": server.url,
+            "PROVIDER_ASR_MODELS": "whisper-1",
+        }
+        yield server
+
+
+def fail(talk: Talk) -> None:
+    """As a bug would, or a full disk."""
+    with transaction.atomic():
+        job = lock_job(job_of(talk.session_id).pk)
+        assert job is not None and job.status == JobStatus.PROCESSING
+        end_job(job, JobStatus.FAILED, error_code="internal_error", error="Something went wrong.")
+
+
+def test_jobs_that_are_tried_again_and_another_engine_while_somebody_speaks(provider, site, admin_client):
+    site.start()
+    retried, repaired = (Talk(site.api, site.api.begin(), 24, speed=2).start() for _ in range(2))
+    speech = (make_numbered_speech(0, PROVIDED) * 32767).astype("<i2").tobytes()
+    provided = Talk(site.api, site.api.begin(engine="asr"), 18, speed=2, sound=speech).start()
+
+    retried.wait_for_finals(5)
+    fail(retried)
+    assert site.api.call("POST", f"jobs/{job_of(retried.session_id).pk}/retry/")[0] in (200, 202)
+    repaired.wait_for_finals(5)
+    fail(repaired)
+    retry = {"action": "retry", "_selected_action": [str(job_of(repaired.session_id).pk)]}
+    admin_client.post(reverse("admin:jobs_app_transcriptionjob_changelist"), retry)
+    for talk in (retried, repaired):
+        talk.wait_for_end()
+        assert_heard_once(talk)
+        assert (talk.codes, talk.readies) == ([], 1)
+
+    # Without live words, but all of it.
+    provided.wait_for_end()
+    job = job_of(provided.session_id)
+    assert (job.status, job.engine) == (JobStatus.COMPLETED, "asr")
+    assert provided.text.split() == job.transcript.text.split() == numbers(0, PROVIDED)
+    assert (provided.codes, provided.interims) == (["live_unavailable"], 0)
+    assert len(provider.requests) == job.windows.count()
