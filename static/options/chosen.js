@@ -19,7 +19,8 @@ export function chosenOptions(form) {
       const [engine, model = ""] = value.split(/\/(.*)/s);
       chosen[`${before}engine`] = engine;
       chosen[`${before}model`] = model;
-    } else {
+    } else if (field.type !== "number" || value !== "") {
+      // The server takes no empty text for a number.
       chosen[name] = value;
     }
   }
