@@ -14,6 +14,21 @@ from sessions_app.options.defaults import options_for
 from speech.errors import NotSupported
 
 
+class _EmptyIsNone:
+    """A number that may be left out. Pages and metadata of uploads say so by an empty text."""
+
+    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
+        return super().validate_empty_values(None if data == "" else data)  # type: ignore[misc]
+
+
+class _OptionalInteger(_EmptyIsNone, serializers.IntegerField):
+    pass
+
+
+class _OptionalFloat(_EmptyIsNone, serializers.FloatField):
+    pass
+
+
 def option_fields(door: Door) -> dict[str, AnyField]:
     return {row.name: option_field(row) for row in offered_at(door)}
 
@@ -25,7 +40,7 @@ def option_field(row: Option) -> AnyField:
     if row.type is bool:
         return serializers.BooleanField(**given)
     if row.type in (int, float):
-        number = serializers.IntegerField if row.type is int else serializers.FloatField
+        number = _OptionalInteger if row.type is int else _OptionalFloat
         return number(min_value=row.least, max_value=row.most, allow_null=row.optional, **given)
     validators = [_readable(row.read)] if row.read is not None else []
     return serializers.CharField(max_length=row.max_length, allow_blank=True, validators=validators, **given)

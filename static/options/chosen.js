@@ -19,8 +19,7 @@ export function chosenOptions(form) {
       const [engine, model = ""] = value.split(/\/(.*)/s);
       chosen[`${before}engine`] = engine;
       chosen[`${before}model`] = model;
-    } else if (field.type !== "number" || value !== "") {
-      // The server takes no empty text for a number.
+    } else {
       chosen[name] = value;
     }
   }

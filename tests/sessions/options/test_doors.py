@@ -78,6 +78,10 @@ def as_form(values: dict[str, object]) -> dict[str, str]:
     }
 
 
+def encoded(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
 def test_each_option_has_a_door_or_follows_from_another():
     assert [row.name for row in all_options() if not row.doors] == ["language_wish", "likely_languages"]
 
@@ -93,8 +97,16 @@ def test_the_api_takes_each_option(kind):
 
 def test_the_metadata_of_tus_takes_each_option():
     pairs = as_form(given_at(Door.API)).items()
-    metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in pairs)
+    metadata = ",".join(f"{name} {encoded(value)}" for name, value in pairs)
     assert Wanted(metadata, User()).options == expected_at(Door.API)
+
+
+def test_an_empty_number_is_none_whatever_somebody_prefers(api, alice):
+    api.patch("/api/preferences/", {"num_speakers": 2}, format="json")
+    made = api.post("/api/sessions/", {"diarize": True, "num_speakers": ""}, format="json").json()
+    assert TranscriptionJob.objects.get(pk=made["job"]["id"]).options.num_speakers is None
+    alice.refresh_from_db()
+    assert Wanted(f"diarize {encoded('true')},num_speakers ", alice).options.num_speakers is None
 
 
 @pytest.mark.parametrize("kind", [TranscriptionInput, TranslationInput])

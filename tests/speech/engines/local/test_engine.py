@@ -279,6 +279,7 @@ def test_a_longer_window_is_encoded_once_for_each_half_minute(base, german_minut
 def test_what_is_remembered_does_not_change_the_text(base, paths, spanish, jfk, german_minute, monkeypatch):
     sounds = (spanish, jfk, german_minute, spanish)
     plain = WhisperModel(paths["base"], device="cpu", compute_type="int8", cpu_threads=1)
+    plain.runs_on = base.runs_on
     # It has no short context.
     monkeypatch.setattr(base, "capabilities", replace(base.capabilities, short_windows=False))
     heard = [base.transcribe(samples, TranscribeOptions()) for samples in sounds]

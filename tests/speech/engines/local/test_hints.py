@@ -14,6 +14,7 @@ from faster_whisper.transcribe import Word as HeardWord
 
 from speech.engines import capabilities, load_engine
 from speech.engines.base import EngineSettings, TranscribeOptions
+from speech.engines.local.device import Device
 from speech.engines.local.engine import LocalEngine
 from speech.engines.models import model_path
 from speech.samples import Samples
@@ -51,6 +52,8 @@ class ScriptedModel:
         self.hinted, self.plain = list(hinted), list(plain)
         self.hints: list[str | None] = []
         self.model = SimpleNamespace(is_multilingual=False)
+        self.runs_on = Device()
+        self.first_time_token = 50_363
 
     def transcribe(
         self, samples: Samples, *, hotwords: str | None, **options: Any
