@@ -14,19 +14,18 @@ from sessions_app.options.defaults import options_for
 from speech.errors import NotSupported
 
 
-class _EmptyIsNone:
-    """A number that may be left out. Pages and metadata of uploads say so by an empty text."""
+class _OptionalInteger(serializers.IntegerField):
+    """It may be left out. Pages and the metadata of uploads say so by an empty text."""
 
-    def validate_empty_values(self, data: Any) -> tuple[bool, Any]:
-        return super().validate_empty_values(None if data == "" else data)  # type: ignore[misc]
-
-
-class _OptionalInteger(_EmptyIsNone, serializers.IntegerField):
-    pass
+    def validate_empty_values(self, data: object) -> tuple[bool, Any]:
+        return super().validate_empty_values(None if data == "" else data)
 
 
-class _OptionalFloat(_EmptyIsNone, serializers.FloatField):
-    pass
+class _OptionalFloat(serializers.FloatField):
+    """The same."""
+
+    def validate_empty_values(self, data: object) -> tuple[bool, Any]:
+        return super().validate_empty_values(None if data == "" else data)
 
 
 def option_fields(door: Door) -> dict[str, AnyField]:
