@@ -56,7 +56,8 @@ def uses_the_database(item: pytest.Item) -> bool:
 
 @pytest.fixture(autouse=True)
 def _no_wishes_without_a_database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a database, models are offered as the settings say."""
+    """Without a database, models are offered as the settings say; with one, as this test's rows say."""
+    local_models.kept.forget()
     if not uses_the_database(request.node):
         monkeypatch.setattr(local_models, "_wishes", dict)
 

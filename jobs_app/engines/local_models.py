@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import OperationalError, ProgrammingError, transaction
 from django.db.models import Q
+from django.db.models.signals import post_delete, post_save
 
 from jobs_app.models import ChunkTranscription, LocalModel, TranscriptionJob, WorkStatus
 from people_app.models import User
@@ -17,6 +20,7 @@ from speech.errors import CannotInstall, ModelNotInstalled, NotSupported
 from speech.models.catalogue import KNOWN, KnownModel
 from speech.models.store import Installed, all_installed
 
+KEPT_S = 1.0
 SPEED_OF_LAST = 5000
 """So many of the last windows are looked at to tell how fast a model is."""
 SHORTEST_MS = 10_000
@@ -166,9 +170,31 @@ def is_prepared() -> bool:
     return True
 
 
+class _Kept:
+    """What staff wish for each model. It is kept for a second: a page asks for each model of its lists."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self, **_: object) -> None:
+        self._rows: dict[str, LocalModel] = {}
+        self._until = -math.inf
+
+    def rows(self) -> dict[str, LocalModel]:
+        if time.monotonic() >= self._until:
+            self._rows = {wish.name: wish for wish in LocalModel.objects.all()}
+            self._until = time.monotonic() + KEPT_S
+        return self._rows
+
+
+kept = _Kept()
+post_save.connect(kept.forget, sender=LocalModel)
+post_delete.connect(kept.forget, sender=LocalModel)
+
+
 def _wishes() -> dict[str, LocalModel]:
     try:
-        return {wish.name: wish for wish in LocalModel.objects.all()}
+        return kept.rows()
     except (OperationalError, ProgrammingError):
         return {}
 

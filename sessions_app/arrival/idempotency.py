@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 
 from jobs_app.lifecycle.starting import AlreadyTranscribing
 from jobs_app.models import TranscriptionJob
+from jobs_app.models.options import JobOptions
 from rest.refusals import Refusal
 from sessions_app.models import IdempotencyKey
 
@@ -31,9 +33,12 @@ class IdempotencyMismatch(Refusal):
     sentence = "This Idempotency-Key was used before with other content. Use a new key for a new request."
 
 
-def fingerprint(*asked: object) -> str:
-    """Return the SHA-256 of the request's values, which must be JSON."""
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+def fingerprint(kind: str, asked: object, options: JobOptions) -> str:
+    """Return the SHA-256 of a request: its kind, what it asks for, which must be JSON, and its options."""
+    chosen = asdict(options)
+    # Nobody asks for these. They follow from the person's last recordings, which change meanwhile.
+    del chosen["likely_languages"]
+    return hashlib.sha256(json.dumps([kind, asked, chosen], sort_keys=True).encode()).hexdigest()
 
 
 def earlier_job(owner: User, key: str, asked: str) -> TranscriptionJob | None:

@@ -11,7 +11,6 @@ import unicodedata
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ def store_upload(
     """
     if upload.refused is not None:
         raise upload.refused
-    asked = idempotency.fingerprint("upload", upload.sha256, title, asdict(options))
+    asked = idempotency.fingerprint("upload", [upload.sha256, title], options)
     if job := idempotency.earlier_job(owner, idempotency_key, asked):
         return job
     info = probe(Path(upload.temporary_file_path()))

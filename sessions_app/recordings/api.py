@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import asdict
 
 import django_filters
 from django.db import transaction
@@ -183,7 +182,7 @@ class SessionViewSet(
         options = wanted.job_options(owner, accept_language(request))
         key = idempotency_key(request)
         given = {name: wanted.validated_data[name] for name in ("title", "source")}
-        asked = idempotency.fingerprint("record", given, asdict(options))
+        asked = idempotency.fingerprint("record", given, options)
 
         def create() -> TranscriptionJob:
             check_open_recordings(owner)
@@ -237,7 +236,7 @@ class SessionViewSet(
         options = wanted.job_options(person(request), accept_language(request))
         check_track(session, options)
         key = idempotency_key(request)
-        asked = idempotency.fingerprint("again", str(session.pk), asdict(options))
+        asked = idempotency.fingerprint("again", str(session.pk), options)
 
         def create() -> TranscriptionJob:
             # If there are several chunks, their file names tell people nothing.

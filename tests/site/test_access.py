@@ -49,6 +49,7 @@ ROWS = {
     "jobs/<uuid:pk>/use/": "job",
     "jobs/<uuid:pk>/rename/": "job",
     "jobs/<uuid:pk>/speakers/": "job",
+    "jobs/<uuid:pk>/language/": "job",
     "jobs/<uuid:pk>/delete/": "job",
     "jobs/<uuid:pk>/corrections/": "job",
     "recordings/<uuid:pk>/transcribe/": "session",

@@ -45,9 +45,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
     Strangers get only the codes of the reasons. The people who run the site also get the sentences, which
     name folders.
     """
-    reasons = last_look.reasons()
+    reasons, devices = last_look.result()
     if not reasons:
-        return JsonResponse({"status": "ready"} | (devices_of_workers() if may_see_metrics(request) else {}))
+        shown = {"devices": devices} if devices and may_see_metrics(request) else {}
+        return JsonResponse({"status": "ready", **shown})
     if may_see_metrics(request):
         detail = " ".join(reason["detail"] for reason in reasons)
     else:
@@ -56,11 +57,14 @@ def readyz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"detail": detail, "code": "not_ready", "reasons": reasons}, status=503)
 
 
-def devices_of_workers() -> dict[str, dict[str, str]]:
+def devices_of_workers() -> dict[str, str]:
     """Return what the models of each machine compute on, as its job runner last reported."""
     runners = Runner.objects.alive().exclude(devices="").order_by("name")
-    devices = dict(runners.values_list("name", "devices"))
-    return {"devices": devices} if devices else {}
+    try:
+        return dict(runners.values_list("name", "devices"))
+    except (DatabaseError, InterfaceError):
+        # The next look says that the database is away.
+        return {}
 
 
 class LastLook:
@@ -76,17 +80,20 @@ class LastLook:
 
     def forget(self) -> None:
         self._found: list[dict[str, str]] = []
+        self._devices: dict[str, str] = {}
         self._until = -math.inf
 
-    def reasons(self) -> list[dict[str, str]]:
+    def result(self) -> tuple[list[dict[str, str]], dict[str, str]]:
+        """Return why the site cannot work, and what its models compute on if it can."""
         with self._lock:
             if time.monotonic() >= self._until:
                 found = [*database_and_workers(), *storage()]
                 if found and found != self._found:
                     logger.warning("Not ready: %s", " ".join(reason["detail"] for reason in found))
                 self._found = found
+                self._devices = {} if found else devices_of_workers()
                 self._until = time.monotonic() + LOOK_AGAIN_AFTER_S
-            return self._found
+            return self._found, self._devices
 
 
 last_look = LastLook()

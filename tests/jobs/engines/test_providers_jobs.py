@@ -246,7 +246,7 @@ def test_a_rate_is_kept_by_whole_jobs(alice, bob, providers, new_speech_job, wor
     begun = sorted(request.begun for request in server.requests)
     assert len(begun) >= 4
     # Taken a quarter of a second apart; how soon after that they are sent is the machine's.
-    assert begun[-1] - begun[0] > 0.25 * (len(begun) - 1) - 0.2
+    assert begun[-1] - begun[0] > 0.25 * (len(begun) - 1) - 0.4
 
 
 def test_a_worker_killed_in_the_middle_of_requests_loses_and_doubles_nothing(
@@ -345,11 +345,11 @@ def test_a_late_answer_is_counted_but_not_stored(alice, providers, new_speech_jo
     job = new_speech_job(alice, 7)
     finish = finish_window
 
-    def too_late(window, result):
+    def too_late(window, result, voices):
         ChunkTranscription.objects.filter(pk=window.pk).update(
             lease_token="another's", attempt=F("attempt") + 1, lease_until=Now()
         )
-        return finish(window, result)
+        return finish(window, result, voices)
 
     monkeypatch.setattr(unit, "finish_window", too_late)
     tasks.work_once()

@@ -277,7 +277,7 @@ def test_all_runs_of_a_recording_are_listed(page, alice):
 
 def test_a_long_transcript_costs_few_queries(page, alice, django_assert_max_num_queries):
     job = completed_job(alice, sentences=tuple(f"This is sentence number {n}." for n in range(1000)))
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(10):
         assert "sentence number 999" in words_on(show(page, job))
 
 

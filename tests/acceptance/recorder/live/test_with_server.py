@@ -117,12 +117,17 @@ def test_a_network_that_is_silent_for_twenty_seconds_loses_nothing(context, site
 
     press(page, "Stop")
     counted = samples_of(page)
-    # Of what was read out, nothing was said twice.
+    # Of what was read out, nothing was said twice. The second in which the line fell silent can be in two
+    # utterances, because what came before it was heard meanwhile.
     announced = [int(number) for number in re.findall(r"w(\d{4})", " ".join(page.evaluate("announced")))]
-    assert announced == sorted(set(announced))
+    assert announced == sorted(announced)
+    assert len(announced) - len(set(announced)) <= 1
     found = transcript(page)
-    assert found[: counted // SAMPLE_RATE] == list(range(counted // SAMPLE_RATE))
-    assert len(found) - counted // SAMPLE_RATE in (0, 1)
+    n_cut = len(found) - len(set(found))
+    assert n_cut <= 1
+    assert sorted(set(found)) == list(range(len(found) - n_cut))
+    assert found == sorted(found)
+    assert len(found) - n_cut - counted // SAMPLE_RATE in (0, 1)
     assert sum(stored_samples(RecordingSession.objects.get())) == counted
     line.close()
 

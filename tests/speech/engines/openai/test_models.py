@@ -47,7 +47,6 @@ def test_a_models_name_says_what_it_can_do(model, form, container, window_s, tra
     assert (able.min_window_s, able.max_window_s) == window_s
     assert bool(able.translates_to) == translates
     assert able.word_times == (form == "words")
-    assert not able.diarizes
 
 
 @pytest.mark.parametrize(
