@@ -149,7 +149,10 @@ def _prepare(step: JobStep, run: Run) -> None:
     # This value was loaded before the chunks. If the recording has finished since then, chunks may be
     # missing, and the step runs again.
     finished = _sound_of(step).session.finished_at is not None
-    live = _persist(run, lambda: is_live(cast(TranscriptionJob, step.job)))
+    job = cast(TranscriptionJob, step.job)
+    live = _persist(run, lambda: is_live(job))
+    # Read behind that: what live hosts have heard in the meantime is not planned once more.
+    _persist(run, lambda: job.refresh_from_db(fields=["planned_ms"]))
     found = prepare(step, run, pieces, finished=finished, publish=publish, live=live)
     _persist(run, lambda: finish_preparation(step, found))
 

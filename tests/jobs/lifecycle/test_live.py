@@ -15,7 +15,7 @@ from jobs_app.leases import claims
 from jobs_app.lifecycle.choices import cancel_job, retry_job
 from jobs_app.lifecycle.failing import WorkerLost, give_back, settle_failure
 from jobs_app.lifecycle.finishing import end_job
-from jobs_app.lifecycle.live import UNHEARD_AFTER, LiveUnavailable, hand_over_unheard, open_live
+from jobs_app.lifecycle.live import UNHEARD_AFTER, LiveUnavailable, hand_over_unheard, is_live, open_live
 from jobs_app.lifecycle.planning import finish_preparation
 from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import (
@@ -29,6 +29,7 @@ from jobs_app.models import (
     WorkStatus,
 )
 from jobs_app.vocabulary.vocabulary import Correction
+from jobs_app.work import unit
 from jobs_app.work.preparation import Preparation
 from sessions_app.models import RecordingSession
 from speech.engines.fake import FakeEngine
@@ -274,6 +275,25 @@ def test_nothing_is_planned_twice_if_live_words_come_and_go_during_a_preparation
     assert finish_preparation(step, found)
     work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
     assert speaker.job.transcript.text == words(0, 30)
+
+
+def test_what_has_been_heard_live_when_a_preparation_begins_is_not_planned_again(
+    new_speaker, host, alice, work_until, monkeypatch
+):
+    """PostgreSQL dates a change by the begin of its transaction, which may have waited for a lock."""
+    speaker = new_speaker(alice).open()
+    speaker.say(8)
+    speaker.stop()
+
+    def ends_meanwhile(job: TranscriptionJob) -> bool:
+        host.run(2)
+        JobStep.objects.filter(kind=StepKind.LIVE).update(finished_at=Now() - timedelta(minutes=1))
+        return is_live(job)
+
+    monkeypatch.setattr(unit, "is_live", ends_meanwhile)
+    work_until(lambda: speaker.now().status == JobStatus.COMPLETED)
+    assert speaker.step.status == WorkStatus.DONE
+    assert speaker.job.transcript.text == words(0, 8)
 
 
 def test_a_timeline_that_moves_while_live_words_begin_takes_none_of_them(
