@@ -1,6 +1,6 @@
 """Measure how soon the text is there after somebody stops, with live words and without them.
 
-    python -m benchmarks.live_stop [--minutes 10 60] [--repeats 20] [--model base]
+    python -m benchmarks.live_stop [--minutes 10 60] [--repeats 20] [--repeats-without 20] [--model base]
 
 All minutes but the last are in the recording before: sent as chunks, and transcribed. Then the last minute
 is spoken in real time, to a server of its own that begins with a copy of that state; each time it ends at
@@ -123,6 +123,7 @@ def main() -> None:
     )
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60])
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--repeats-without", type=int, default=20, help="without live; 0: leave that out")
     parser.add_argument("--model", default="base")
     asked = parser.parse_args()
     settings = {
@@ -140,9 +141,11 @@ def main() -> None:
         whole, _ = read_aloud(minutes)
         n = max(at for at in cuts(len(whole)) if at <= len(whole) - LAST_S * SAMPLE_RATE)
         with prepared(whole[:n], settings) as (data, session_id, job_id):
-            for live in (True, False):
+            for live, repeats in ((True, asked.repeats), (False, asked.repeats_without)):
+                if not repeats:
+                    continue
                 found = []
-                for repeat in range(asked.repeats):
+                for repeat in range(repeats):
                     samples = whole[: n + int((LAST_S - repeat * EARLIER_S) * SAMPLE_RATE)]
                     with Server(workers=2, data=data, **settings) as server:
                         server.wait_for_live_host()
@@ -154,7 +157,7 @@ def main() -> None:
                 name = f"{len(whole) / SAMPLE_RATE / 60:.0f} minutes, live {'on' if live else 'off'}"
                 figures = "".join(f"{quantiles(column):>15}" for column in columns).rjust(45)
                 print(
-                    f"{f'{name} ({asked.repeats})':34}{figures}"
+                    f"{f'{name} ({repeats})':34}{figures}"
                     f"{max(columns[-1]):8.2f}{GOAL_S if live else '':>6}",
                     flush=True,
                 )
