@@ -157,8 +157,7 @@ def main() -> None:
                 name = f"{len(whole) / SAMPLE_RATE / 60:.0f} minutes, live {'on' if live else 'off'}"
                 figures = "".join(f"{quantiles(column):>15}" for column in columns).rjust(45)
                 print(
-                    f"{f'{name} ({repeats})':34}{figures}"
-                    f"{max(columns[-1]):8.2f}{GOAL_S if live else '':>6}",
+                    f"{f'{name} ({repeats})':34}{figures}{max(columns[-1]):8.2f}{GOAL_S if live else '':>6}",
                     flush=True,
                 )
 
