@@ -1,6 +1,6 @@
 """The models that can be had by a short name, with what is known of each before it is here.
 
-A sum is in this table only if two independent public repositories have the same one. These are, for
+A sum is in this table only if two public repositories have the same one. Those whose names are known are, for
 tiny.en and base, those of docs/decisions/0004-models-from-pip-packages.md; for the others:
 
 - calebn/sharecut-studio (WHISPER_PINS in src/podcast_mcp): all files of small.en, large-v3-turbo, large-v3
@@ -9,8 +9,9 @@ tiny.en and base, those of docs/decisions/0004-models-from-pip-packages.md; for 
 - WillsitoGG/Video_Tunner: model.bin of large-v3-turbo
 - Aperove/nicokara-studio (release/deploy-nicokara-from-data.sh): model.bin of small
 
-All sums of small, medium, distil-large-v3 and large-v3-turbo are in at least two further repositories, which
-a search for these strings finds. distil-large-v3.5 has none here: its sum was found in one repository alone.
+So large-v3 and the model.bin of large-v3-turbo have two that are named. The other sums of large-v3-turbo, and
+those of small, medium and distil-large-v3, were found in at least two repositories by a search that does not
+say which. distil-large-v3.5 has none: it was found in one repository alone.
 """
 
 from __future__ import annotations
