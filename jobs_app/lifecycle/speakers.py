@@ -5,14 +5,17 @@ Each function is one short transaction, or part of one, which locks the job befo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 
 from jobs_app.leases.held import held, release
 from jobs_app.leases.locks import lock_job
 from jobs_app.lifecycle.finishing import close_if_complete
+from jobs_app.lifecycle.suggesting import store_suggestions
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.lifecycle.voices import begin_speakers, unheard
 from jobs_app.models import (
@@ -25,6 +28,7 @@ from jobs_app.models import (
     Speaker,
     SpeakersState,
     SpeakerTurns,
+    SpeakerVoice,
     Transcript,
     TranscriptionJob,
     WorkStatus,
@@ -50,15 +54,20 @@ class Found:
     """What a run of the step SPEAKERS has found.
 
     `changed` are segments whose columns differ now, `new` are cut from them, and `gone` were joined again to
-    others. `windows` have another corrected text now. `names` are those that people gave, by the new labels.
-    `count` and `vocabulary` are what the run went by, and `next_segment` is the number after all segments
-    that it knew.
+    others. `windows` have another corrected text now. `names` are those that people gave, by the new labels;
+    `voices` are the vectors of the speakers, with how many milliseconds they are the mean of; `suggested` are
+    the known voices that they sound like, with the certainty. `rejected` are voices of which people said that
+    they are not heard. `count` and `vocabulary` are what the run went by, and `next_segment` is the number
+    after all segments that it knew.
     """
 
     turns: Sequence[StoredTurn]
     overlaps: Sequence[tuple[int, int]]
     labels: Sequence[str]
     names: Mapping[str, str]
+    voices: Mapping[str, tuple[bytes, int]]
+    suggested: Mapping[str, tuple[uuid.UUID, float]]
+    rejected: Collection[uuid.UUID]
     hard_to_tell: bool
     changed: Sequence[Segment]
     new: Sequence[Segment]
@@ -113,11 +122,7 @@ def store_speakers(step: JobStep, found: Found) -> bool | None:
     SpeakerTurns.objects.update_or_create(
         job=job, defaults={"turns": list(found.turns), "overlaps": list(found.overlaps)}
     )
-    job.speakers.all().delete()
-    Speaker.objects.bulk_create(
-        Speaker(job=job, label=label, number=number, name=found.names.get(label, ""))
-        for number, label in enumerate(found.labels)
-    )
+    _store_who(job, found)
     measure(job)
     state = SpeakersState.UNSURE if found.hard_to_tell else SpeakersState.TOLD
     Transcript.objects.filter(job=job).update(speakers_state=state)
@@ -126,6 +131,22 @@ def store_speakers(step: JobStep, found: Found) -> bool | None:
         summarise(job, owner_id=step.owner_id)
     close_if_complete(job, owner_id=step.owner_id)
     return True
+
+
+def _store_who(job: TranscriptionJob, found: Found) -> None:
+    job.speakers.all().delete()
+    speakers = Speaker.objects.bulk_create(
+        Speaker(job=job, label=label, number=number, name=found.names.get(label, ""))
+        for number, label in enumerate(found.labels)
+    )
+    if settings.KNOWN_VOICES:
+        SpeakerVoice.objects.bulk_create(
+            SpeakerVoice(speaker=one, packed=packed, clean_ms=clean_ms)
+            for one in speakers
+            for packed, clean_ms in [found.voices[one.label]]
+            if packed
+        )
+    store_suggestions(job, found.suggested, found.rejected)
 
 
 def _store_segments(job: TranscriptionJob, found: Found) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar
 from django.db import InterfaceError, OperationalError
 
 from jobs_app.lifecycle.speakers import Found, count_of, end_hearing, store_speakers
+from jobs_app.lifecycle.suggesting import profiles_of, rejected_in
 from jobs_app.lifecycle.voices import store_voices, unheard
 from jobs_app.models import (
     ChunkTranscription,
@@ -133,12 +134,19 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
+    before = _job_before(job)
+    rejected = rejected_in([job, before])
+    profiles = {id: known for id, known in profiles_of(step.owner_id).items() if id not in rejected}
+    sounds_like = speakers.suggest(who.voices, profiles)
     cut = Cut(job, who, vocabulary)
     return Found(
         turns=turns,
         overlaps=[(span.start_ms, span.end_ms) for span in who.overlaps],
         labels=labels,
-        names=_names(job, turns, labels),
+        names=_names(job, before, turns, labels),
+        voices={labels[n]: (one.vector, round(1000 * one.clean_s)) for n, one in enumerate(who.voices)},
+        suggested={labels[n]: (one.person, one.certainty) for n, one in sounds_like.items()},
+        rejected=rejected,
         hard_to_tell=who.hard_to_tell,
         changed=cut.changed,
         new=cut.new,
@@ -150,13 +158,17 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
     )
 
 
-def _names(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:
+def _names(
+    job: TranscriptionJob, before: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]
+) -> Mapping[str, str]:
     """Return the names of the new speakers: those of before for the same voices, or else those asked for."""
-    before = _named_before(job)
-    if before is None:
+    told = SpeakerTurns.objects.filter(job=before).first()
+    if told is None:
         asked = [name.strip()[:100] for name in job.short_options.speaker_names.split(",")]
         return dict(zip(labels, asked, strict=False))
-    names, stored = before
+    rows = before.speakers.select_related("merged_into")
+    names = {one.label: (one.merged_into or one).name for one in rows}
+    stored = told.turns
     shared = shared_ms(stored, turns)
     given: dict[str, str] = {}
     for old, new in sorted(shared, key=lambda pair: (-shared[pair], pair)):
@@ -165,20 +177,15 @@ def _names(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[
     return given
 
 
-def _named_before(job: TranscriptionJob) -> tuple[dict[str, str], list[StoredTurn]] | None:
-    """Return the names by labels, and the turns, of the run before this one; None if there was none.
+def _job_before(job: TranscriptionJob) -> TranscriptionJob:
+    """Return the job of which people may have said who speaks: this one, in an earlier run.
 
-    A second hearing of a recording goes on with the names of the first.
+    A second hearing of a recording goes on with what people said of the first.
     """
-    source = job
-    if job.kind == JobKind.REFINE and not job.speakers.exists():
-        first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
-        source = first.order_by("-created_at").first() or job
-    found = SpeakerTurns.objects.filter(job=source).first()
-    if found is None:
-        return None
-    rows = source.speakers.select_related("merged_into")
-    return {one.label: (one.merged_into or one).name for one in rows}, found.turns
+    if job.kind != JobKind.REFINE or job.speakers.exists():
+        return job
+    first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
+    return first.order_by("-created_at").first() or job
 
 
 def shared_ms(before: Sequence[StoredTurn], after: Sequence[StoredTurn]) -> dict[tuple[str, str], int]:
