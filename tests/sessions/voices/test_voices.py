@@ -12,6 +12,7 @@ from jobs_app.models import (
     KnownVoice,
     KnownVoiceSample,
     SpeakerVoice,
+    TranscriptionJob,
     VoiceSuggestion,
     WindowVoices,
     WorkStatus,
@@ -21,13 +22,15 @@ from jobs_app.work import unit
 from people_app.deletion import delete as delete_person
 from people_app.deletion import goes_with
 from speech.speakers import Voice
-from tests.jobs.conftest import folders, new_job, new_session, wakes  # noqa: F401
-from tests.jobs.voices import fake_voices, voice_of
+from tests.jobs.conftest import wakes  # noqa: F401
+from tests.jobs.voices import PACKED, fake_voices, voice_of
+from tests.samples import SENTENCES, add_segments, completed_job, make_job, run_again
 from tests.sessions.conftest import client_of
 from tests.sessions.uploads import refused
 
 pytestmark = pytest.mark.django_db
 VOICES = "/api/voices/"
+AGAIN = {"kind": "refine", "status": "completed", "duration_ms": 9000, "total_segments": len(SENTENCES)}
 ANNA, BEN = voice_of(0), voice_of(1)
 LIKE_ANNA = voice_of(0, other=0.6)
 
@@ -51,12 +54,18 @@ def work() -> None:
 
 
 @pytest.fixture
-def told(new_job, voices):  # noqa: F811
-    """A completed job in which these two speak."""
+def told(voices, wakes):  # noqa: F811
+    """A completed job of which these voices were heard, and whose speakers a worker has told apart."""
 
-    def make(owner, *sounds: Voice, **options):
+    def make(owner, *sounds: Voice, after: TranscriptionJob | None = None, **options) -> TranscriptionJob:
         voices.sounds = list(sounds)
-        job = new_job(owner, seconds=8, diarize=True, **options)
+        job = completed_job(owner) if after is None else run_again(after.session, **AGAIN)
+        if after is not None:
+            add_segments(job, SENTENCES)
+        WindowVoices.objects.create(window=job.windows.get(), packed=PACKED)
+        job.stored_options |= options
+        job.save(update_fields=["stored_options"])
+        ask_for_speakers(job.pk, SpeakerCount())
         work()
         job.refresh_from_db()
         assert job.transcript.speakers_state == "told"
@@ -171,12 +180,12 @@ def test_voices_are_renamed_and_deleted_and_transcripts_keep_the_name(api, alice
     refused(change(api, later, label="S2", confirm=ben), 422, "no_such_voice")
 
 
-def test_what_cannot_be_saved_is_refused(api, alice, told, new_job):  # noqa: F811
+def test_what_cannot_be_saved_is_refused(api, alice, told):
     short = told(alice, voice_of(0, clean_s=9.9), Voice())
     refused(save(api, short), 422, "too_little_voice")
     refused(save(api, short, "S2"), 409, "not_ready")
     refused(save(api, short, "S9"), 422, "no_such_speaker")
-    refused(save(api, new_job(alice)), 409, "not_ready")
+    refused(save(api, make_job(alice)), 409, "not_ready")
     refused(save(api, short, name="x" * 101), 400, "invalid")
     refused(save(api, short, name="a\0b"), 400, "invalid")
     refused(api.post(VOICES, {"label": "S1", "job": "mine"}), 400, "invalid")
@@ -266,7 +275,8 @@ def test_a_second_hearing_asks_nothing_that_was_answered(api, alice, told):
     voice = save(api, told(alice, ANNA, BEN)).json()["id"]
     first = told(alice, LIKE_ANNA, BEN)
     change(api, first, label="S1", reject=voice)
-    from jobs_app.work.speakers import _job_before
-
-    refined = type(first)(session=first.session, kind="refine", created_at=first.ended_at)
-    assert _job_before(refined) == first
+    refined = told(alice, LIKE_ANNA, BEN, after=first)
+    assert speakers(api, refined) == [("", None), ("", None)]
+    ask_for_speakers(refined.pk, SpeakerCount())
+    work()
+    assert speakers(api, refined) == [("", None), ("", None)]
