@@ -73,6 +73,7 @@ class Socket:
         self._life_at = self._frame_at = time.monotonic()
         self._out: deque[Message] = deque()
         self._saved: Message | None = None
+        self._asked = False
         self._ending: Refusal | None = None
         self._wake = asyncio.Event()
 
@@ -213,6 +214,8 @@ class Socket:
                 self._say_saved(self._sender)
                 self._hub.look(self)
             case KeepAlive():
+                self._asked = True
+                self._wake.set()
                 if self._sender is not None and not self._stopped:
                     await self._sender.keep_alive()
                     if await self._sender.flush():
@@ -277,6 +280,9 @@ class Socket:
         if self._saved is not None:
             saved, self._saved = self._saved, None
             await self._line.say(saved)
+        if self._asked:
+            self._asked = False
+            await self._line.say({"type": "alive"})
         if self._ending is not None:
             await self._line.end(self._ending)
             return True
