@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 """ASGI defines this."""
 
+ALIVE: Message = {"type": "alive"}
 LAST_STORE_S = 5
 """After a client has left, what came last is stored within this time, or not at all; the client has it."""
 
@@ -73,7 +74,6 @@ class Socket:
         self._life_at = self._frame_at = time.monotonic()
         self._out: deque[Message] = deque()
         self._saved: Message | None = None
-        self._asked = False
         self._ending: Refusal | None = None
         self._wake = asyncio.Event()
 
@@ -214,12 +214,11 @@ class Socket:
                 self._say_saved(self._sender)
                 self._hub.look(self)
             case KeepAlive():
-                self._asked = True
-                self._wake.set()
-                if self._sender is not None and not self._stopped:
-                    await self._sender.keep_alive()
-                    if await self._sender.flush():
-                        await self._stored(self._sender)
+                if ALIVE not in self._out:
+                    self._out.append(ALIVE)
+                    self._wake.set()
+                if self._sender is not None and not self._stopped and await self._sender.keep_alive():
+                    await self._stored(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
@@ -280,9 +279,6 @@ class Socket:
         if self._saved is not None:
             saved, self._saved = self._saved, None
             await self._line.say(saved)
-        if self._asked:
-            self._asked = False
-            await self._line.say({"type": "alive"})
         if self._ending is not None:
             await self._line.end(self._ending)
             return True
@@ -299,8 +295,6 @@ class Socket:
         else:
             done = self._stopped and self.job_id is None
         if done:
-            await self._line.say(
-                {"type": "done", "job": str(job.id) if job else None, "status": job and job.status}
-            )
+            await self._line.say({"type": "done", "job": job and str(job.id), "status": job and job.status})
             await self._line.close(CLOSE_NORMAL)
         return done
