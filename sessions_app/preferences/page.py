@@ -56,7 +56,21 @@ class LooksForm(forms.ModelForm):
 
 
 class DefaultsForm(OptionsForm):
-    """The options that forms show at first for a person's new recordings."""
+    """The options that forms show at first for a person's new recordings.
+
+    `live` is the field that says whether words appear while the person speaks.
+    """
+
+    def __init__(self, *args: Any, live: forms.BoundField, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._live = live
+
+    @property
+    def below(self) -> list[forms.BoundField]:
+        """Live words stand before the second hearing, which comes after them."""
+        fields = super().below
+        at = next((n for n, field in enumerate(fields) if field.name == "refine"), len(fields))
+        return [*fields[:at], self._live, *fields[at:]]
 
     def options(self) -> JobOptions:
         return resolve_options(**self.given())
@@ -79,7 +93,9 @@ def account(request: HttpRequest) -> HttpResponse:
     user = person(request)
     sent = request.POST if request.method == "POST" else None
     looks = LooksForm(sent, instance=user)
-    defaults = DefaultsForm(sent, user=user, doors=(*PAGES, Door.ACCOUNT_PAGE), prefix="new")
+    defaults = DefaultsForm(
+        sent, user=user, doors=(*PAGES, Door.ACCOUNT_PAGE), prefix="new", live=looks["live"]
+    )
     if looks.is_valid() and defaults.is_valid():
         user.job_defaults = defaults.defaults()
         user.save(update_fields=[*looks.fields, "job_defaults"])
