@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import forms
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.models.options import Door, offered_at
-from sessions_app.options.languages import language_name
 from speech.errors import NotSupported, UnknownLanguage
 from speech.text.language_tags import read_language
 

@@ -9,6 +9,7 @@ from django import forms
 from django.conf import settings
 from django.utils.html import escape
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.engines.local_models import label_of
 from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
 from jobs_app.engines.resolving import NO_FALLBACK, script_of
@@ -16,7 +17,6 @@ from jobs_app.models.options import Door, JobOptions, Kept, Option, offered_at
 from people_app.models import User
 from sessions_app.options.defaults import options_for
 from sessions_app.options.fields import EnglishChoice, LanguageChoice, LanguagesField
-from sessions_app.options.languages import language_name
 from speech.errors import NotSupported
 from speech.sound.tracks.wish import ALL, AUTO
 from speech.text.language_tags import read_language

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from speech.engines.openai.chat import Message
+if TYPE_CHECKING:
+    from speech.engines.openai.chat import Message
 
 MOST_WORDS = 200
 MOST_WORD_CHARACTERS = 3_000

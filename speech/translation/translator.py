@@ -6,12 +6,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from speech.engines.openai.chat import ChatAnswer, Message
 from speech.errors import SpeechError
 from speech.translation.answers import Malformed, read_translations
 from speech.translation.prompt import Done, Line, messages
+
+if TYPE_CHECKING:
+    from speech.engines.openai.chat import ChatAnswer, Message
 
 logger = logging.getLogger(__name__)
 
