@@ -346,7 +346,11 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
                 for work in (
                     *(step for step in steps if step.kind in (StepKind.PREPARE, StepKind.LIVE)),
                     *windows[:ROWS_ON_DETAIL_PAGE],
-                    *(step for step in steps if step.kind == StepKind.FINISH),
+                    *(
+                        step
+                        for step in steps
+                        if step.kind in (StepKind.SPEAKERS, StepKind.TRANSLATE, StepKind.FINISH)
+                    ),
                 )
             ],
             "window_counts": counts,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
@@ -10,6 +9,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from jobs_app.engines.providers import servers
 from jobs_app.leases import queue
 from jobs_app.models import ChunkTranscription, ProviderState, WorkStatus
 from jobs_app.watching.overview import provider_states
@@ -68,7 +68,7 @@ class ProviderStateAdmin(ReadOnlyAdmin):
     @admin.display(description="requests")
     def state(self, state: ProviderState) -> SafeString:
         """Return the state of the provider's circuit breaker, for people."""
-        if state.name not in settings.PROVIDERS:
+        if state.name not in servers():
             return badge("cancelled", "not in the settings")
         if state.is_paused:
             return badge("failed", "paused")
@@ -76,9 +76,9 @@ class ProviderStateAdmin(ReadOnlyAdmin):
             return badge("pending", "one at a time")
         return badge("done", "working")
 
-    @admin.display(description="audio is sent to")
+    @admin.display(description="sends to")
     def host(self, state: ProviderState) -> str:
-        provider = settings.PROVIDERS.get(state.name)
+        provider = servers().get(state.name)
         return provider.host if provider else NOTHING
 
     @admin.display(description="last error")

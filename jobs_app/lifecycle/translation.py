@@ -65,7 +65,7 @@ def end_translating(step: JobStep) -> bool:
         return release(
             step, WorkStatus.WAITING, attempt=0, outage_since=None, not_before=Now(), error_code="", error=""
         )
-    release(step, WorkStatus.DONE, error_code="", error="")
+    release(step, WorkStatus.DONE, outage_since=None, error_code="", error="")
     note_translation(job, owner_id=step.owner_id)
     close_if_complete(job, owner_id=step.owner_id)
     return True

@@ -108,7 +108,16 @@ class Transcript(models.Model):
         translated_to = self.job.short_options.translate_to
         if self.translation_state in (TranslationState.FAILED, TranslationState.SAME):
             translated_to = ""
-        return translated_to or self.detected_language or self.job.language
+        return translated_to or self.spoken_language
+
+    @property
+    def spoken_language(self) -> str:
+        return self.detected_language or self.job.language
+
+    @property
+    def read_timing(self) -> str:
+        """The coarsest times of what people read. The words of a translation have none."""
+        return "segments" if self.timing == "words" and self.translation_state in TRANSLATED else self.timing
 
     @property
     def text(self) -> str:
