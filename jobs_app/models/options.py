@@ -269,7 +269,7 @@ class JobOptions:
         "",
         label="Translate into",
         help="The language to translate into, written as `language` is; empty: as it is spoken.",
-        page_help="The text is read in this language, with what was said beside it.",
+        page_help="The language in which the transcript is read.",
         max_length=40,
         read=_translation,
         answered_as="translated_to",

@@ -38,14 +38,3 @@ class LanguagesField(forms.CharField):
 
     def has_changed(self, initial: object, data: object) -> bool:
         return bool(data)
-
-
-class EnglishChoice(forms.BooleanField):
-    """Whether to translate into English: `en` or ''. It is a box to tick, because models translate only into
-    English.
-    """
-
-    widget = forms.CheckboxInput(attrs={"value": "en"})
-
-    def clean(self, value: object) -> str:
-        return "en" if super().clean(value) else ""

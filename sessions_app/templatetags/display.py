@@ -25,6 +25,7 @@ STAGES = {
     JobStage.WAITING: "Waiting for a worker",
     JobStage.PREPARING: "Reading the audio",
     JobStage.TRANSCRIBING: "Transcribing",
+    JobStage.TRANSLATING: "Translating",
     JobStage.FINISHING: "Putting the transcript together",
     JobStage.ENDED: "Ended",
 }

@@ -59,8 +59,8 @@ def wanted_text(reading: Reading, wish: str) -> Reading:
         )
     if wish and shown != Shown.ORIGINAL and not (reading.translated or reading.by_engine):
         raise NotReady(
-            "This transcript has no translation. Transcribe the recording again with `translate_to`, or leave "
-            "`text` out."
+            "This transcript has no translation. Transcribe the recording again with `translate_to`, or "
+            "leave `text` out."
         )
     return reading.showing(shown)
 
