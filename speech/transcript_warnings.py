@@ -29,7 +29,7 @@ SENTENCES = {
     "many people speak, say so. The next time, a microphone nearer to each helps most.",
     "translation_failed": "The text could not be translated, so it is here as it was said. Transcribe it "
     "again with a translation; if that fails as well, tell the people who run this server.",
-    "partly_translated": "{segments} could not be translated, and are here as they were said.",
+    "partly_translated": "{segments} could not be translated. The text there is as it was said.",
     "already_in_language": "All of it was said in the language that it was to be translated into, so "
     "nothing was translated. If it was said in another one, choose that as its language.",
     "gap": "{what}, so what was said there is missing. {remedy}",

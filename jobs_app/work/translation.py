@@ -61,8 +61,7 @@ def translate_some(step: JobStep, run: Run, persist: Persist, answered: Callable
     if provider is None:
         raise NotSupported("There is no translator here any more. Set TRANSLATOR_MODEL to have one.")
     job = persist(partial(_fresh, step))
-    most = fewer(settings.TRANSLATOR_MAX_SEGMENTS, step.attempt)
-    batch, ends_ms, before = persist(partial(_next, job, most))
+    batch, ends_ms, before = persist(partial(_next, job, step.attempt))
     # What comes before the batch is translated, or needs no translation.
     run.advance(min(ends_ms.values(), default=0))
     waiting = False
@@ -120,11 +119,14 @@ def _fresh(step: JobStep) -> TranscriptionJob:
     return job
 
 
-def _next(job: TranscriptionJob, most: int) -> tuple[list[Line], dict[int, int], list[Done]]:
+def _next(job: TranscriptionJob, attempt: int) -> tuple[list[Line], dict[int, int], list[Done]]:
     """Return the next segments to translate, when each ends, and some translated ones before them."""
+    most = settings.TRANSLATOR_MAX_SEGMENTS
     rows = list(untranslated(job)[:most])
     lines = [Line(id=row.pk, text=row.text, speaker=row.speaker) for row in rows]
     batch = batch_of(lines, most=most, most_characters=settings.TRANSLATOR_MAX_CHARACTERS)
+    # A translator that was late or failed may manage less.
+    batch = batch[: fewer(len(batch), attempt)]
     before = job.segments.filter(kind=SegmentKind.FINAL, translated_text__gt="")
     if rows:
         before = before.filter(start_ms__lte=rows[0].start_ms)

@@ -116,6 +116,6 @@ def batch_of(lines: Sequence[Line], *, most: int, most_characters: int) -> list[
     return batch
 
 
-def fewer(most: int, attempt: int) -> int:
-    """Return how many segments a batch may have at this attempt: half as many each time."""
-    return max(1, most >> (attempt - 1))
+def fewer(number: int, attempt: int) -> int:
+    """Return how many segments of a batch are sent at this attempt: half as many each time."""
+    return max(1, number >> (attempt - 1))

@@ -52,6 +52,7 @@ OPTIONS = [
     "fallback_model",
     "audio_track",
     "translated_to",
+    "translator",
     "refine",
     "with_diarization",
     "num_speakers",
@@ -60,7 +61,16 @@ OPTIONS = [
     "speaker_names",
     "temperature",
 ]
-TEXTS = ["audio_tracks", "warnings", "correcting", "word_counts", "transcript", "raw_text", "corrected_text"]
+TEXTS = [
+    "audio_tracks",
+    "warnings",
+    "correcting",
+    "word_counts",
+    "transcript",
+    "raw_text",
+    "corrected_text",
+    "original_text",
+]
 
 
 def titles(answer) -> list[str]:
