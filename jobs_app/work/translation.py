@@ -73,7 +73,7 @@ def translate_some(step: JobStep, run: Run, persist: Persist, answered: Callable
         waiting = False
 
     parts = translate(
-        _chat(provider),
+        chat_of(provider),
         language_name(job.short_options.translate_to),
         batch,
         before=before,
@@ -105,7 +105,7 @@ def translate_some(step: JobStep, run: Run, persist: Persist, answered: Callable
 
 
 @cache
-def _chat(provider: Provider) -> Asked:
+def chat_of(provider: Provider) -> Asked:
     # The official client takes long to load, and only those need it who translate.
     from speech.engines.openai.chat import Chat
 

@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from jobs_app.models.transcripts import Segment, TranscriptText
 from jobs_app.work import correcting
 from sessions_app.models import Edit
 from sessions_app.models.edits import EditKind
-
-GERMAN = ["Guten Morgen.", "Wie geht es?", "Tschüss."]
-ENGLISH = ["Good morning.", "How are you?", ""]
-READ = "Good morning. How are you? Tschüss."
+from tests.sessions.translated import GERMAN, READ, translated_job
 
 
 @pytest.fixture
 def talk(alice, new_job, add_segments):
-    job = new_job(
-        alice,
-        duration_ms=9000,
-        detected_language="de",
-        timing="words",
-        translate_to="en",
-        translator="small",
-        translation_state="partly",
-        n_untranslated=1,
-        total_segments=3,
-        transcript=" ".join(GERMAN),
-    )
-    add_segments(job, *((at * 2000, text, "A") for at, text in enumerate(GERMAN)))
-    for german, english in zip(GERMAN, ENGLISH, strict=True):
-        Segment.objects.filter(raw_text=german).update(translated_text=english)
-    TranscriptText.objects.filter(transcript=job.pk).update(translated_text=READ)
-    return job
+    return translated_job(alice, new_job, add_segments)
 
 
 def download(api, job, ending, **query):
@@ -41,7 +21,7 @@ def download(api, job, ending, **query):
 
 def test_a_job_has_the_translation_and_what_was_said(api, talk):
     answer = api.get(f"/api/jobs/{talk.pk}/").json()
-    assert answer["transcript"] == "Good morning. How are you? Tschüss."
+    assert answer["transcript"] == READ
     assert answer["original_text"] == " ".join(GERMAN)
     assert (answer["translated_to"], answer["translator"], answer["timing"]) == ("en", "small", "segments")
     assert [(one["code"], one["detail"]) for one in answer["warnings"]] == [
@@ -138,5 +118,5 @@ def test_v1_answers_with_the_translation(api, talk):
     from sessions_app.openai.events import news
 
     assert b"Good morning. How are you?" in answer(talk.pk, Wanted(response_format="text")).content
-    assert news(talk.pk, "", 0, translated=True)[:2] == ("completed", "Good morning. How are you? Tschüss.")
+    assert news(talk.pk, "", 0, translated=True)[:2] == ("completed", READ)
     assert news(talk.pk, "Good", 0, translated=True)[1] == ""

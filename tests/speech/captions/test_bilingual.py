@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from speech.captions.bilingual import make_bilingual_cues
@@ -27,7 +29,7 @@ def test_both_are_cut_into_equally_many_lines_and_no_word_is_lost():
     assert all(len(cue.lines) == 2 and max(map(len, cue.lines)) <= 42 for cue in cues)
     assert [" ".join(cue.lines[at] for cue in cues) for at in (0, 1)] == [ENGLISH, GERMAN]
     assert (cues[0].start_ms, cues[-1].end_ms) == (0, 9000)
-    assert all(before.end_ms <= after.start_ms for before, after in zip(cues, cues[1:], strict=False))
+    assert all(before.end_ms <= after.start_ms for before, after in pairwise(cues))
 
 
 @pytest.mark.parametrize(
