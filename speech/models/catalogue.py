@@ -168,3 +168,8 @@ _ALL = (
 
 KNOWN: Mapping[str, KnownModel] = MappingProxyType({model.name: model for model in _ALL})
 """By name, those that hear worst and are fastest first."""
+
+
+def of_repository(repository: str) -> KnownModel | None:
+    """Return the model of the catalogue that comes from this repository."""
+    return next((model for model in _ALL if model.repository == repository), None)

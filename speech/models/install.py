@@ -15,7 +15,7 @@ from pathlib import Path
 from speech.errors import CannotInstall
 from speech.models import store
 from speech.models.archives import copy_folder, require_room, unpack
-from speech.models.catalogue import KNOWN, WANTED, KnownModel
+from speech.models.catalogue import KNOWN, WANTED, KnownModel, of_repository
 from speech.models.hub import Hub, Progress
 from speech.models.store import Installed
 from speech.text.languages import ENGLISH, languages_of
@@ -114,7 +114,7 @@ def _from_hub(
             source=f"{hub.endpoint}/{repository}",
             repository=repository,
             revision=commit,
-            english_only=_is_english(folder, known),
+            english_only=_is_english(folder, known or of_repository(repository)),
             files=checked,
         )
         store.record_sums(key, checked, models_dir)

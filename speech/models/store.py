@@ -73,14 +73,22 @@ def installed(name: str, models_dir: Path) -> Installed | None:
     if not is_name(name):
         return None
     folder = folder_of(name, models_dir)
+    found = read_note(folder)
+    try:
+        whole = found and all((folder / file).stat().st_size == one.size for file, one in found.files.items())
+    except OSError:
+        return None
+    return found if found and whole and found.name == name else None
+
+
+def read_note(folder: Path) -> Installed | None:
+    """Return what the note in a folder says of its model; None if there is none that can be read."""
     try:
         note = json.loads((folder / NOTE).read_bytes())
         files = {file: InstalledFile(**one) for file, one in note.pop("files").items()}
-        found = Installed(**note, files=files)
-        whole = all((folder / file).stat().st_size == one.size for file, one in files.items())
+        return Installed(**note, files=files)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return found if whole and found.name == name else None
 
 
 def all_installed(models_dir: Path) -> list[Installed]:

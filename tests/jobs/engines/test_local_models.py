@@ -48,18 +48,17 @@ def said(capsys):
     return command
 
 
-def put(name: str, models: Path, *, english_only: bool = False) -> None:
+def put(name: str, models: Path, *, repository: str = "", words: int = 51_865) -> None:
     """Put a model of this name there, without asking whether it is what it says."""
+    contents = fake_model(1000) | {"vocabulary.txt": b"word\n" * words}
     with store.new_folder(models) as folder:
-        for file, content in fake_model(1000).items():
+        for file, content in contents.items():
             (folder / file).write_bytes(content)
         files = {
             file: InstalledFile(sha256="0" * 64, size=len(content), checked="recorded")
-            for file, content in fake_model(1000).items()
+            for file, content in contents.items()
         }
-        store.place(
-            folder, Installed(name=name, source="a test", english_only=english_only, files=files), models
-        )
+        store.place(folder, Installed(name=name, source="a test", repository=repository, files=files), models)
 
 
 def test_what_is_not_installed_is_not_offered_but_refused_with_the_remedy(models, settings):
@@ -136,6 +135,14 @@ def test_people_choose_by_words(models, alice):
 def test_what_a_model_can_do_is_read_from_its_files(models):
     put("owner/mine", models)
     assert capabilities_of("local", "owner/mine").translates_to == {"en"}
+    put("quick", models, repository="Systran/faster-distil-whisper-large-v3")
+    assert capabilities_of("local", "quick").languages == {"en"}
+    put("owner/english", models, words=51_864)
+    local_models.offer("owner/english", True)
+    assert capabilities_of("local", "owner/english").languages == {"en"}
+    assert local_models.label_of("owner/english") == "owner/english, English only"
+    with pytest.raises(NotSupported, match="knows only English"):
+        resolve_options(model="owner/english", language="de")
     assert not capabilities_of("local", "large-v3-turbo").translates_to
     assert capabilities_of("local", "distil-large-v3").languages == {"en"}
 

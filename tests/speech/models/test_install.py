@@ -184,13 +184,14 @@ def test_a_real_model_is_checked_against_the_table_and_hears(tmp_path):
         asked = Hub(endpoint=real.address, pauses_s=(0,))
         wanted = f"{tiny.repository}@{tiny.revision}"
         limits = Limits(model=10**9, spare=0)
-        model = install(wanted, tmp_path / "models", asked, limits, lambda *_: None)
-    assert (model.name, model.checked, model.english_only) == (tiny.repository, "table", True)
+        model = install(wanted, tmp_path / "models", asked, limits, lambda *_: None, name="mine")
+    assert (model.name, model.checked, model.english_only) == ("mine", "table", True)
     assert real.files_asked().count("model.bin") == 2
     path = model_path(model.name, tmp_path / "models")
     engine = load_engine("local", EngineSettings(model=model.name, model_dir=path))
     heard = engine.transcribe(soundfile.read(HELLO, dtype="float32")[0], TranscribeOptions())
     assert "Hello" in heard.segments[0].text
+    assert engine.capabilities.short_windows and not engine.capabilities.detects_language
 
 
 @pytest.mark.parametrize(
