@@ -31,8 +31,6 @@ class JobStatus(models.TextChoices):
 
 JOB_ACTIVE = (JobStatus.PENDING, JobStatus.PROCESSING)
 JOB_ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
-TEXTS = ("translated_text", "corrected_text", "raw_text")
-"""The columns of `TranscriptText` that have its text: the first that is not NULL is read."""
 LONGEST_SEARCH = 200
 """In characters: the longest text to search for in lists."""
 
@@ -76,7 +74,8 @@ class TranscriptionJobQuerySet(models.QuerySet["TranscriptionJob"]):
 
     def with_text(self) -> TranscriptionJobQuerySet:
         """Add `text`, the text of the transcript, for filters and excerpts. It is not fetched."""
-        return self.alias(text=Coalesce(*(f"transcript__texts__{column}" for column in TEXTS)))
+        said = Coalesce("transcript__texts__corrected_text", "transcript__texts__raw_text")
+        return self.alias(text=Coalesce("transcript__texts__translated_text", said))
 
     def create_with(self, options: JobOptions, **columns: object) -> TranscriptionJob:
         """Create a job with `options`. Each option is stored where its row of the table says.

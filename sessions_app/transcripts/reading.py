@@ -182,7 +182,12 @@ class Reading:
         labels = self.shown_labels
         for segment in segments_of(self.job_id, live=self.growing, shown=self.shown):
             label = labels.get(segment.speaker, segment.speaker)
-            yield segment if label == segment.speaker else replace(segment, speaker=label)
+            language = segment.language
+            if self.translated and not segment.original and self.shown != Shown.ORIGINAL:
+                # It was not translated, so it is not in the language of the transcript.
+                language = language or self.transcript.spoken_language
+            same = (label, language) == (segment.speaker, segment.language)
+            yield segment if same else replace(segment, speaker=label, language=language)
 
     def named_segments(self) -> Iterator[ReadSegment]:
         """Return the same, with the names of the speakers in place of their labels, for people."""

@@ -27,6 +27,7 @@ def test_what_was_said_stands_beside_its_translation(page, talk):
     html = show(page, talk).content.decode()
     assert 'class="transcript bilingual"' in html
     assert '<p class="original" lang="de">Guten Morgen. Wie geht es?</p>' in html
+    assert '<p data-copy-part lang="de"><span' in html
     assert "1 segment could not be translated." in html
     assert "by small</span>" in html
 

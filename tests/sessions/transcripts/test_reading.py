@@ -102,6 +102,7 @@ def test_the_api_gives_an_edited_segment_with_all_its_fields(api, talk):
         "start_ms": 0,
         "end_ms": 1500,
         "text": TYPED,
+        "original": "",
         "raw_text": "Helo there.",
         "confidence": 0.9,
         "speaker": "A",
