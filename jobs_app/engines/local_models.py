@@ -159,7 +159,8 @@ def users_of(name: str) -> list[str]:
     )
     if jobs := TranscriptionJob.objects.active().filter(needs).count():
         reasons.append(f"{jobs} open job{'' if jobs == 1 else 's'} need it")
-    if people := User.objects.filter(job_defaults__model=name).count():
+    prefers = Q(job_defaults__model=name) | Q(job_defaults__fallback_model=name)
+    if people := User.objects.filter(prefers).count():
         reasons.append(f"{people} {'person prefers' if people == 1 else 'people prefer'} it")
     return reasons
 

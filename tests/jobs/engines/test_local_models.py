@@ -202,6 +202,37 @@ def test_it_installs_from_a_mirror_and_offers_it(said, settings, models):
         said("verify", "owner/name")
 
 
+def test_progress_is_lines_where_nobody_watches(settings, capsys):
+    with served(SmallHub(files=fake_model(3_000_000))) as hub:
+        settings.HF_ENDPOINT = hub.address
+        call_command("models", "install", "owner/name")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("vocabulary.txt: 100 %")
+    assert 2 <= sum(line.startswith("model.bin: ") for line in lines) <= 10
+
+
+def test_what_has_come_of_a_model_is_told_and_removed(said, settings, monkeypatch):
+    monkeypatch.setattr("speech.models.hub.time.sleep", lambda _: None)
+    with served(SmallHub(cut_after=[16, 100_000, *[0] * 5])) as hub:
+        settings.HF_ENDPOINT = hub.address
+        with pytest.raises(CommandError, match="goes on where it stopped"):
+            said("install", "owner/name")
+    assert "owner/name, which is not installed" in said()
+    assert "What had come of owner/name is deleted" in said("remove", "owner/name")
+    assert "not installed: `manage.py models install` goes on" not in said()
+
+
+def test_a_model_that_does_not_exist_is_not_withdrawn(said):
+    with pytest.raises(CommandError, match="no model 'nothing'"):
+        said("withdraw", "nothing")
+    assert "cannot choose tiny.en any more" in said("withdraw", "tiny.en")
+    assert list(LocalModel.objects.values_list("name", flat=True)) == ["tiny.en"]
+
+
+def test_models_of_the_packages_are_verified_too(said):
+    assert "tiny.en is as it should be (sums known)" in said("verify", "tiny.en")
+
+
 def test_what_is_needed_is_not_removed_by_mistake(said, models, alice, settings):
     put("small", models)
     local_models.make_default("small")
