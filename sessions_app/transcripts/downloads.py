@@ -35,10 +35,8 @@ DOWNLOAD = OpenApiParameter("download", bool, description="1: as an attachment, 
 
 class UnknownText(Unsupported):
     status = 422
+    sentence = f"There is no such text. Ask for one of: {', '.join(Shown)}."
     param = "text"
-
-    def __init__(self, wish: str) -> None:
-        super().__init__(f"There is no text {wish[:40]!r}. Ask for one of: {', '.join(Shown)}.")
 
 
 def wanted_text(reading: Reading, wish: str) -> Reading:
@@ -51,7 +49,7 @@ def wanted_text(reading: Reading, wish: str) -> Reading:
     try:
         shown = Shown(wish or Shown.TRANSLATION)
     except ValueError as error:
-        raise UnknownText(wish) from error
+        raise UnknownText from error
     if reading.by_engine and shown != Shown.TRANSLATION:
         raise NotReady(
             "The engine has translated this recording as it heard it, so there is no text of what was said. "
