@@ -1,1 +1,1 @@
-"""Translate the segments of a transcript by a chat model: batches, prompts, and what answers are worth."""
+"""Translates the segments of a transcript by a chat model."""
