@@ -121,6 +121,20 @@ def _space_out(state: ProviderState, provider: Provider, *, requests: int) -> No
 # --- After a request -----------------------------------------------------------------------------
 
 
+def note_answer(work: LeasedWork, requests: int, error: SpeechError | None = None) -> None:
+    """Note whether the provider that `work` asks works, for all who use it; without one, nothing.
+
+    This comes before the release of the work and its slot.
+    """
+    if name := server_of(work):
+        note_requests(name, requests)
+        if error is not None:
+            note_failure(name, error)
+        elif requests:
+            # A window without speech sends no request, so it does not prove that the provider works.
+            note_success(name)
+
+
 def note_success(name: str) -> None:
     """Note that the provider gave a transcript, so it is not down. A pause that it asked for continues."""
     troubled = ProviderState.objects.filter(Q(failures__gt=0) | Q(down_since__isnull=False), name=name)

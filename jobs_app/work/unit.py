@@ -94,7 +94,7 @@ def _do(work: LeasedWork, run: Run) -> None:
         _persist(run, lambda: note_start(work))
         if isinstance(work, ChunkTranscription):
             result, voices = _transcribe(work, run)
-            _persist(run, lambda: _note_answer(work, result.requests))
+            _persist(run, lambda: providers.note_answer(work, result.requests))
             if not _persist(run, lambda: finish_window(work, result, voices)):
                 usage.add_of_lost_run(work, result.requests, audio_ms=result.audio_ms)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
@@ -114,7 +114,7 @@ def _do(work: LeasedWork, run: Run) -> None:
     except SpeechError as e:
         logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
         error = e
-        _persist(run, lambda: _note_answer(work, error.requests, error))
+        _persist(run, lambda: providers.note_answer(work, error.requests, error))
         if not _persist(run, lambda: settle_failure(work, error)) and isinstance(work, ChunkTranscription):
             usage.add_of_lost_run(work, error.requests)
     except Exception as e:
@@ -208,20 +208,6 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     return replace(heard, segments=segments), voices
 
 
-def _note_answer(work: LeasedWork, requests: int, error: SpeechError | None = None) -> None:
-    """Note whether the provider works, for all who use it.
-
-    This comes before the release of the work and its slot.
-    """
-    if name := providers.server_of(work):
-        providers.note_requests(name, requests)
-        if error is not None:
-            providers.note_failure(name, error)
-        elif requests:
-            # A window without speech sends no request, so it does not prove that the provider works.
-            providers.note_success(name)
-
-
 def _finish(step: JobStep, run: Run) -> None:
     pieces = _pieces(step, run)
     job = cast(TranscriptionJob, step.job)
@@ -251,7 +237,7 @@ def _translate(step: JobStep, run: Run) -> None:
         return _persist(run, change)
 
     def answered(requests: int) -> None:
-        persist(lambda: _note_answer(step, requests))
+        persist(lambda: providers.note_answer(step, requests))
 
     translation.translate_some(step, run, persist, answered)
 
