@@ -64,9 +64,7 @@ def pause_s(name: str = "far") -> float:
 
 def fail(window, error) -> None:
     """What a run does whose provider gave no transcript."""
-    from jobs_app.work import unit
-
-    unit._note_answer(window, error.requests, error)
+    providers.note_answer(window, error.requests, error)
     failing.settle_failure(window, error)
 
 
