@@ -12,8 +12,8 @@ from speech.engines.providers import Provider
 from speech.types import SAMPLE_RATE, SpeechSegment, Transcription
 from tests.speech.numbered_speech import make_numbered_speech
 from tests.speech.numbered_speech import numbers as spoken_numbers
-from tests.speech.scripted_chat import provider, says, texts, translating
 from tests.speech.scripted_provider import ScriptedProvider, status
+from tests.speech.translation.scripted_chat import provider, says, texts, translating
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from speech.engines.openai.chat import Chat
 from speech.errors import ProviderBusy, ProviderFailed, ProviderRefused, ProviderUnavailable, SpeechError
 from speech.translation.prompt import MOST_WORDS, Done, Line, chosen_words
 from speech.translation.translator import batch_of, fewer, translate
-from tests.speech.scripted_chat import KEY, asked, provider, says, sent, task, texts, translating
 from tests.speech.scripted_provider import ScriptedProvider, cut, garbage, hang, html, status
+from tests.speech.translation.scripted_chat import KEY, asked, provider, says, sent, task, texts, translating
 
 LINES = [Line(id=number * 10, text=f"line {number}") for number in range(1, 5)]
 

@@ -9,16 +9,22 @@ import pytest
 from jobs_app.lifecycle.choices import cancel_job
 from jobs_app.models import JobStage, JobStatus, JobStep, ProviderState, StepKind, TargetList, WorkStatus
 from jobs_app.models.work import ChunkTranscription
-from jobs_app.work import translation, unit
+from jobs_app.work import guard, translation, unit
 from jobs_app.work.progress import percents
 from jobs_app.workers import lost_work
 from speech.errors import NotSupported
 from speech.text.words import count_total_words
 from tests.jobs.conftest import expire, take
-from tests.speech.scripted_chat import asked, provider, says, task, texts, translating
 from tests.speech.scripted_provider import ScriptedProvider, hang, status
+from tests.speech.translation.scripted_chat import asked, provider, says, task, texts, translating
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("fast")]
+
+
+@pytest.fixture
+def fast(monkeypatch, settings):
+    monkeypatch.setattr(guard, "TICK_S", 0.02)
+    settings.RETRY_BACKOFF_S = 0
 
 
 @pytest.fixture
