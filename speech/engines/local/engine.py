@@ -18,6 +18,7 @@ from speech.engines.local.model import typed_failure, typed_failures
 from speech.engines.local.segments import (
     came_out_badly,
     doubtful_words,
+    needs_words,
     plain_segment,
     split_at_sentences,
     take_segments,
@@ -94,6 +95,7 @@ class LocalEngine(OnDevice):
             tuple(segments),
             found.language,
             found.confidence,
+            "words" if all(segment.words for segment in segments) else "segments",
             language_probabilities=found.probabilities,
         )
 
@@ -207,6 +209,10 @@ class LocalEngine(OnDevice):
 
         With `briefly`, the first attempt is on a short context where that is as good.
         """
+        # Hints are compared with what is heard without them, word by word.
+        plain = not (options.word_times or options.prompt)
+        if plain and self._transcribe_without_words(samples, span, speech, options, take, briefly=briefly):
+            return
         rest: Span | None = span
         attempts = 0
         while rest is not None and (parts := spoken_parts(speech, rest)):
@@ -227,12 +233,39 @@ class LocalEngine(OnDevice):
             rest = take_segments(restored, rest, speech, take, until_skipped=watch)
             attempts += 1
 
-    def _hear_english(self, sound: Samples, options: TranscribeOptions) -> Iterable[Any] | None:
+    def _transcribe_without_words(
+        self,
+        samples: Samples,
+        span: Span,
+        speech: Sequence[Span],
+        options: TranscribeOptions,
+        take: Callable[[SpeechSegment], None],
+        *,
+        briefly: bool,
+    ) -> bool:
+        """Decode up to half a minute without the times of its words.
+
+        Return False, and take nothing, if these must show whether it came out well.
+        """
+        parts = spoken_parts(speech, span)
+        sound = joined_samples(samples, parts)
+        self._model.leaves_out = False
+        heard = self._hear_english(sound, options, word_timestamps=False) if briefly else None
+        if heard is None:
+            started, _ = self._start(self._model.transcribe, sound, options, word_timestamps=False)
+            heard = list(typed_failures(started))
+        restored = list(restored_segments(heard, parts))
+        if self._model.leaves_out or needs_words(restored, span, speech):
+            return False
+        take_segments(restored, span, speech, take, until_skipped=False)
+        return True
+
+    def _hear_english(self, sound: Samples, options: TranscribeOptions, **more: Any) -> Iterable[Any] | None:
         """Decode a short sound on a short context, if it is English and comes out well."""
         able = self.capabilities.short_windows and len(sound) < SHORT_SAMPLES
         if not able or options.temperature or options.translate_to or options.language != "en":
             return None
-        heard, _ = self._hear_briefly(sound, options)
+        heard, _ = self._hear_briefly(sound, options, **more)
         return heard
 
     def _hear_briefly(

@@ -42,6 +42,10 @@ class Model(WhisperModel):  # type: ignore[misc]
     """
 
     least_frames: int | None = None
+    leaves_out = False
+    """Whether faster-whisper has left out text since this was set to False: without word times, it leaves out
+    what begins and ends at the same time stamp.
+    """
     runs_on = Device()
     prior = LanguagePrior()
 
@@ -60,6 +64,11 @@ class Model(WhisperModel):  # type: ignore[misc]
         *_, heard = super().detect_language(audio, features[..., :-1], **options)
         best = next(iter(self.prior.weigh(dict(heard)).items()))
         return *best, heard
+
+    def _split_segments_by_timestamps(self, *given: Any, **named: Any) -> Any:
+        segments, *rest = super()._split_segments_by_timestamps(*given, **named)
+        self.leaves_out |= any(one["start"] == one["end"] for one in segments)
+        return segments, *rest
 
     def encode(self, features: Any) -> Any:
         """Encode `features` of shape (bands, frames), or several of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from speech.engines.base import INVENTED_AVG_LOGPROB, INVENTED_NO_SPEECH_PROB
 from speech.engines.hints import Hints, Said, said_words, too_fast
 from speech.engines.local.speech_parts import somebody_speaks
 from speech.text.sentences import ends_sentence
+from speech.text.spacing import is_unspaced
 from speech.types import Span, SpeechSegment, Word
 
 EARLY_MS = 100
@@ -27,6 +29,9 @@ LIKELY_NO_SPEECH_PROB = 0.5
 """At this no-speech probability, what was transcribed with hints is transcribed without them, too."""
 INVENTED_CONFIDENCE = 0.5
 """Whisper becomes sure when it repeats itself, but at first it is not sure of words that it invents."""
+SLOWEST_LETTER_MS = 120
+SLOWEST_CHARACTER_MS = 300
+"""Who speaks slowly takes this long for a letter, or for a character of a script without spaces."""
 SENTENCE_WORDS = 4
 """No segment has fewer words, except the last one of a half minute."""
 
@@ -119,6 +124,27 @@ def came_out_badly(part: Any, span: Span, speech: Sequence[Span]) -> bool:
     return any(somebody_speaks(speech, edges[n], edges[n + 1]) for n in range(0, len(edges), 2))
 
 
+def needs_words(parts: Sequence[Any], span: Span, speech: Sequence[Span]) -> bool:
+    """Return whether only the times and probabilities of words can show what is wrong with segments that were
+    decoded without them: whether speech was skipped, or text invented.
+    """
+    at_ms = span.start_ms
+    for part in parts:
+        if part.no_speech_prob > REPEATED_NO_SPEECH_PROB or too_fast(plain_segment(part)):
+            return True
+        start_ms, end_ms = round(part.start * 1000), round(part.end * 1000)
+        slowest_ms = sum(
+            (SLOWEST_CHARACTER_MS if is_unspaced(char) else SLOWEST_LETTER_MS)
+            for char in part.text
+            if char.isalnum()
+        )
+        # Speech may have been skipped before the segment or in it.
+        if somebody_speaks(speech, at_ms, start_ms) or somebody_speaks(speech, start_ms + slowest_ms, end_ms):
+            return True
+        at_ms = end_ms
+    return not parts or somebody_speaks(speech, at_ms, span.end_ms)
+
+
 def split_at_sentences(part: Any, language: str = "") -> Iterator[Any]:
     """Split a half minute into its sentences, so that segments have the length of a sentence."""
     first = 0
@@ -133,7 +159,7 @@ def split_at_sentences(part: Any, language: str = "") -> Iterator[Any]:
 
 
 def _onset(speech: Sequence[Span], start_ms: int, end_ms: int) -> int:
-    """Return where a word begins. Whisper often puts its beginning into the pause before it."""
+    """Return where a word or segment begins. Whisper often puts its beginning into the pause before it."""
     following = bisect_right(speech, start_ms, key=lambda span: span.end_ms)
     onset_ms = speech[following].start_ms if following < len(speech) else start_ms
     return onset_ms if start_ms + EARLY_MS < onset_ms < end_ms else start_ms
@@ -154,5 +180,9 @@ def _segment(part: Any, speech: Sequence[Span], *, earliest_ms: int, latest_ms: 
         words.append(Word(start_ms, at_ms, word.word.strip(), float(word.probability)))
     start_ms = words[0].start_ms if words else clamp(part.start, earliest_ms)
     end_ms = words[-1].end_ms if words else clamp(part.end, start_ms)
-    confidence = float(np.mean([w.confidence for w in words])) if words else None
+    if words:
+        confidence = float(np.mean([w.confidence for w in words]))
+    else:
+        start_ms = _onset(speech, start_ms, end_ms)
+        confidence = math.exp(min(0.0, part.avg_logprob))
     return SpeechSegment(start_ms, end_ms, part.text.strip(), confidence, tuple(words))

@@ -59,6 +59,7 @@ OPTIONS = [
     "max_speakers",
     "speaker_names",
     "temperature",
+    "word_times",
 ]
 TEXTS = ["audio_tracks", "warnings", "correcting", "word_counts", "transcript", "raw_text", "corrected_text"]
 
