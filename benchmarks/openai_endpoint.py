@@ -3,10 +3,11 @@
     python -m benchmarks.openai_endpoint [--models tiny.en base] [--requests 20] [--clients 8] [--load 48]
                                          [--rounds 5] [--seconds 11]
 
-Overhead: one client sends one clip (of 11 s, or of as many as `--seconds` leaves) on an idle machine. The call of the official client is timed from
-its beginning to the text. Right before each call, the same engine transcribes the same samples in a separate
-process with one thread, as in a worker. The overhead is the difference. It includes sending, storing,
-decoding, the queue, the transcript and the answer. Goal: at most 0.4 s.
+Overhead: one client sends one clip (of 11 s, or of as many as `--seconds` leaves) on an idle machine. The
+call of the official client is timed from its beginning to the text. Right before each call, the same engine
+transcribes the same samples in a separate process with one thread, as in a worker. The overhead is the
+difference. It includes sending, storing, decoding, the queue, the transcript and the answer. Goal: at most
+0.4 s.
 
 One request: one client sends the clip to this server and to each peer in turns.
 
@@ -15,8 +16,8 @@ all. They go in turns to this server (two workers of one thread) and to the peer
 with the settings with which it was fastest here (PEERS). All servers run on this machine at the same time,
 and those that are not asked are idle. All have the same model files, the same clip and the language given.
 This server does more for each request: it detects voice activity first, and stores the recording and its
-transcript. Goal: 1.2 times as many requests per second as the better peer. The processor time for each request
-is that of all processes of a server; other work on the machine changes it less.
+transcript. Goal: 1.2 times as many requests per second as the better peer. The processor time for each
+request is that of all processes of a server; other work on the machine changes it less.
 """
 
 from __future__ import annotations
