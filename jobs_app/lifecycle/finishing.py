@@ -16,6 +16,7 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import note_left
+from jobs_app.lifecycle.carrying import carry_names
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.languages import hear_outvoted_again
 from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
@@ -155,6 +156,7 @@ def finish_job(step: JobStep) -> bool:
     if session is None or job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
     summarise(job, owner_id=step.owner_id)
+    carry_names(job)
     end_job(job, JobStatus.COMPLETED, progress=100)
     session.job_completed(job)
     if to_be_refined(job):

@@ -234,7 +234,11 @@ def _tell_speakers(step: JobStep, run: Run) -> None:
     def persist(change: Callable[[], T], /) -> T:
         return _persist(run, change)
 
-    speakers.tell(step, run, _timeline(step, run), persist)
+    def look() -> timeline.Timeline:
+        _persist(run, lambda: _refresh(_sound_of(step)))
+        return _timeline(step, run)
+
+    speakers.tell(step, run, look, persist)
     job = cast(TranscriptionJob, step.job)
     if not _persist(run, TranscriptionJob.objects.active().filter(session=job.session_id).exists):
         working_copies.forget(piece.chunk.pk for piece in _pieces(step, run))
@@ -256,6 +260,13 @@ def _sound_of(work: LeasedWork) -> SoundTrack:
         return work.sound
     # A constraint of the database makes sure that the work has either a sound or a job.
     return cast(TranscriptionJob, work.job).sound
+
+
+def _refresh(sound: SoundTrack) -> None:
+    try:
+        sound.refresh_from_db(fields=["gaps"])
+    except ObjectDoesNotExist as e:
+        raise LeaseLost(f"{sound} was deleted") from e
 
 
 def _timeline(work: LeasedWork, run: Run) -> timeline.Timeline:

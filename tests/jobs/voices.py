@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from django.db.models.functions import Now
 
+from jobs_app.models import JobStep, TranscriptionJob, WorkStatus
+from jobs_app.work import unit
 from speech.errors import UnreadableVoices
 from speech.speakers import Count, HeardWindow, Speakers, Turn, Voice
 
 PACKED = b"voices"
+IN_TURN = [
+    ("S1", "w0000 w0001 w0002"),
+    ("S2", "w0003 w0004"),
+    ("S2", "w0005"),
+    ("S1", "w0006 w0007"),
+]
+"""What two people say in eight seconds, in turn for three seconds each."""
 
 
 class FakeVoices:
@@ -50,3 +60,17 @@ def fake_voices(monkeypatch: pytest.MonkeyPatch) -> FakeVoices:
     monkeypatch.setattr("speech.speakers.load_hearing", lambda: fake)
     monkeypatch.setattr("speech.speakers.tell_apart", fake.tell_apart)
     return fake
+
+
+def do_all_work() -> None:
+    JobStep.objects.filter(status=WorkStatus.WAITING).update(not_before=Now())
+    while unit.do_next():
+        pass
+
+
+def said(job: TranscriptionJob) -> list[tuple[str, str]]:
+    return [(row.speaker, row.text) for row in job.segments.order_by("start_ms")]
+
+
+def names(job: TranscriptionJob) -> list[tuple[str, str]]:
+    return list(job.speakers.values_list("label", "name"))

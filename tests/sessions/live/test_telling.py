@@ -127,8 +127,9 @@ def test_finals_that_become_segments_are_told_once(watching, job):
     segments(job, 0, 1)
     says(job, finals=[])
     # These are flushed before anybody could see them as finals, and a window of workers is between them.
-    segments(job, 2, 4)
-    finals(job, 3, 5)
+    with transaction.atomic():
+        segments(job, 2, 4)
+        finals(job, 3, 5)
     assert ids(socket.hear_until("segment", id="u5")) == ["u2", "u3", "u4", "u5"]
 
 

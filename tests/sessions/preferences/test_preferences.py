@@ -167,6 +167,20 @@ def test_preferences_that_do_not_fit_refuse_no_upload(alice, defaults):
     assert options.language == ""
 
 
+@pytest.mark.parametrize("model", ["model", "fallback_model"])
+def test_a_preferred_model_that_is_gone_takes_nothing_else_with_it(api, alice, prefers, model):
+    engine = model.replace("model", "engine")
+    prefers(**{engine: "local", model: "removed-since"}, language="de", priority="low")
+    options = options_for(alice, {})
+    assert (options.language, options.priority) == ("de", "low")
+    assert getattr(options, model) != "removed-since"
+    # The rest can be changed; the model itself must be one that there is.
+    assert api.patch(URL, {"defaults": {"language": "fr"}}).status_code == 200
+    assert api.get(URL).json()["defaults"][model] == "removed-since"
+    assert refused(api.patch(URL, {"defaults": {model: "gone-too"}}), 422, "not_supported")
+    assert api.patch(URL, {"defaults": {model: None, engine: None}}).status_code == 200
+
+
 def test_openais_clients_get_what_they_ask_for(api, wav, prefers, monkeypatch):
     prefers(priority="low", prompt="Ngozi")
     seen = []
