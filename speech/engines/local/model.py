@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import ctranslate2
@@ -52,6 +53,7 @@ class Model(WhisperModel):  # type: ignore[misc]
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._encoded: deque[tuple[Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
+        self._generated: deque[tuple[Any, Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
 
     @property
     def first_time_token(self) -> int:
@@ -69,6 +71,18 @@ class Model(WhisperModel):  # type: ignore[misc]
         segments, *rest = super()._split_segments_by_timestamps(*given, **named)
         self.leaves_out |= any(one["start"] == one["end"] for one in segments)
         return segments, *rest
+
+    def generate_with_fallback(
+        self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any
+    ) -> Any:
+        # What was decoded without word times is not decoded again to make them.
+        asked = (list(prompt), replace(options, word_timestamps=False))
+        for encoded, question, answer in self._generated:
+            if encoded is encoder_output and question == asked:
+                return answer
+        answer = super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
+        self._generated.append((encoder_output, asked, answer))
+        return answer
 
     def encode(self, features: Any) -> Any:
         """Encode `features` of shape (bands, frames), or several of them."""

@@ -14,7 +14,6 @@ from speech.engines.base import INVENTED_AVG_LOGPROB, INVENTED_NO_SPEECH_PROB
 from speech.engines.hints import Hints, Said, said_words, too_fast
 from speech.engines.local.speech_parts import somebody_speaks
 from speech.text.sentences import ends_sentence
-from speech.text.spacing import is_unspaced
 from speech.types import Span, SpeechSegment, Word
 
 EARLY_MS = 100
@@ -29,9 +28,6 @@ LIKELY_NO_SPEECH_PROB = 0.5
 """At this no-speech probability, what was transcribed with hints is transcribed without them, too."""
 INVENTED_CONFIDENCE = 0.5
 """Whisper becomes sure when it repeats itself, but at first it is not sure of words that it invents."""
-SLOWEST_LETTER_MS = 120
-SLOWEST_CHARACTER_MS = 300
-"""Who speaks slowly takes this long for a letter, or for a character of a script without spaces."""
 SENTENCE_WORDS = 4
 """No segment has fewer words, except the last one of a half minute."""
 
@@ -122,27 +118,6 @@ def came_out_badly(part: Any, span: Span, speech: Sequence[Span]) -> bool:
         span.end_ms,
     ]
     return any(somebody_speaks(speech, edges[n], edges[n + 1]) for n in range(0, len(edges), 2))
-
-
-def needs_words(parts: Sequence[Any], span: Span, speech: Sequence[Span]) -> bool:
-    """Return whether only the times and probabilities of words can show what is wrong with segments that were
-    decoded without them: whether speech was skipped, or text invented.
-    """
-    at_ms = span.start_ms
-    for part in parts:
-        if part.no_speech_prob > REPEATED_NO_SPEECH_PROB or too_fast(plain_segment(part)):
-            return True
-        start_ms, end_ms = round(part.start * 1000), round(part.end * 1000)
-        slowest_ms = sum(
-            (SLOWEST_CHARACTER_MS if is_unspaced(char) else SLOWEST_LETTER_MS)
-            for char in part.text
-            if char.isalnum()
-        )
-        # Speech may have been skipped before the segment or in it.
-        if somebody_speaks(speech, at_ms, start_ms) or somebody_speaks(speech, start_ms + slowest_ms, end_ms):
-            return True
-        at_ms = end_ms
-    return not parts or somebody_speaks(speech, at_ms, span.end_ms)
 
 
 def split_at_sentences(part: Any, language: str = "") -> Iterator[Any]:
