@@ -17,7 +17,7 @@ from speech.types import Span
 SLOWEST_LETTER_MS = 120
 SLOWEST_CHARACTER_MS = 300
 """Who speaks slowly takes this long for a letter, or for a character of a script without spaces."""
-UNHEARD_MS = 1_000
+UNHEARD_MS = 400
 """Where more speech than this is without text, the words show where."""
 
 
