@@ -275,6 +275,15 @@ class JobOptions:
         answered_as="translated_to",
         answer_help="The language of the transcript; empty: as spoken.",
     )
+    keep_original: bool = option(
+        True,
+        label="Keep what was said",
+        help="Where the engine translates: hear the recording a second time to keep what was said, too. The "
+        "translator keeps it in any case.",
+        page_help="The model hears it twice, and takes twice as long.",
+        # Under /v1/ somebody waits, and the command writes one text.
+        doors=PAGES | {Door.API},
+    )
     translator: str = option(
         "",
         label="Translator",

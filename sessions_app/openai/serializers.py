@@ -52,7 +52,11 @@ class AudioInput(serializers.Serializer[None]):
 
     def options(self) -> dict[str, object]:
         """Return the options as `resolve_options` takes them. Call it only on valid data."""
-        return {name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields}
+        given = {
+            name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields
+        }
+        # Its answers have one text.
+        return given | {"keep_original": False}
 
 
 class TranslationInput(AudioInput):

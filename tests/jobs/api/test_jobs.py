@@ -52,6 +52,7 @@ OPTIONS = [
     "fallback_model",
     "audio_track",
     "translated_to",
+    "keep_original",
     "translator",
     "refine",
     "with_diarization",
