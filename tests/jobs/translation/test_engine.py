@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from jobs_app.lifecycle.finishing import finish_window
-from jobs_app.models import JobStatus, StepKind
+from jobs_app.lifecycle.laying import lay_translations
+from jobs_app.models import JobStatus, Segment, StepKind
 from jobs_app.work import guard, unit
 from speech import engines
 from speech.engines.fake import FakeEngine
@@ -91,6 +92,20 @@ def test_a_window_is_done_again_as_a_whole_if_its_translation_fails(alice, new_j
     job = done(new_job(alice, seconds=9, translate_to="en"))
     assert job.windows.get().attempt == 2
     assert job.transcript.texts.text == "a0 b0 a1 b1"
+
+
+def test_segments_that_are_cut_anew_get_their_own_words(alice, planned_job):
+    job = planned_job(alice, n=1, translate_to="en")
+    heard = Transcription((SpeechSegment(0, 1000, "Ja. Gut."),), "de", 0.9)
+    heard = replace(heard, translation=(SpeechSegment(0, 1000, "Yes. Good."),))
+    assert finish_window(take(job.windows.get()), heard)
+    first = job.segments.get()
+    job.segments.update(end_ms=400, raw_text="Ja.", translated_text=None)
+    Segment.objects.create(
+        job=job, window=first.window, number=1, start_ms=600, end_ms=1000, raw_text="Gut.", part_of=0
+    )
+    lay_translations(job.windows.all())
+    assert [row.translated_text for row in rows(job)] == ["Yes.", "Good."]
 
 
 def test_a_segment_whose_words_stand_with_its_neighbours_is_not_read_as_untranslated(alice, planned_job):

@@ -114,7 +114,7 @@ def test_openais_form_takes_each_option(kind):
     given = kind(data=as_form(given_at(Door.OPENAI)))
     given.fields["file"].required = False
     assert given.is_valid(), given.errors
-    expected = given_at(Door.OPENAI)
+    expected = given_at(Door.OPENAI) | {"keep_original": False}
     if kind is TranslationInput:
         del expected["language"]
         expected["translate_to"] = "en"
