@@ -280,7 +280,7 @@ class JobOptions:
         label="Keep what was said",
         help="Where the engine translates: hear the recording a second time to keep what was said, too. The "
         "translator keeps it in any case.",
-        page_help="The model hears it twice, and takes twice as long.",
+        page_help="The model hears it twice for that, which takes longer.",
         # Under /v1/ somebody waits, and the command writes one text.
         doors=PAGES | {Door.API},
     )
