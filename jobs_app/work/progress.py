@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from jobs_app.lifecycle.live import is_live
 from jobs_app.models import (
+    WORK_OPEN,
     ChunkTranscription,
     JobStage,
     JobStatus,
@@ -23,8 +24,10 @@ from jobs_app.models import (
     WorkStatus,
 )
 
-# These are the parts of 100 for decoding and planning, and for joining the results. The windows are the rest.
+# These are the parts of 100 for decoding and planning, for speakers where they are asked for, and for joining
+# the results. The windows are the rest.
 PREPARE_WEIGHT = 5
+SPEAKERS_WEIGHT = 10
 FINISH_WEIGHT = 2
 SOON_MS = 30_000
 """So much audio is transcribed in seconds: a window or two."""
@@ -44,14 +47,31 @@ def percents(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
             running=Sum("progress_ms", filter=Q(status=WorkStatus.RUNNING)),
         )
     }
-    steps = JobStep.objects.filter(job__in=job_ids, kind=StepKind.PREPARE).values(
-        "job", "progress_ms", "job__planned", "job__sound__duration_ms", "job__session__finished_at"
+    steps = JobStep.objects.filter(
+        Q(kind=StepKind.PREPARE) | Q(kind=StepKind.SPEAKERS, status__in=WORK_OPEN), job__in=job_ids
     )
-    return {step["job"]: _percent(step, *by_job.get(step["job"], (0, 0))) for step in steps}
+    rows = steps.values(
+        "job",
+        "kind",
+        "progress_ms",
+        "job__planned",
+        "job__stored_options__diarize",
+        "job__sound__duration_ms",
+        "job__session__finished_at",
+    )
+    by_kind = {(step["job"], step["kind"]): step for step in rows}
+    return {
+        job: _percent(step, *by_job.get(job, (0, 0)), by_kind.get((job, StepKind.SPEAKERS)))
+        for (job, kind), step in by_kind.items()
+        if kind == StepKind.PREPARE
+    }
 
 
-def _percent(step: Mapping[str, Any], total: int, done: int) -> int:
-    """Return the percentage of one job. `total` and `done` are the audio of its windows in milliseconds."""
+def _percent(step: Mapping[str, Any], total: int, done: int, telling: Mapping[str, Any] | None) -> int:
+    """Return the percentage of one job. `total` and `done` are the audio of its windows in milliseconds.
+
+    `telling` is its step SPEAKERS, if it is open.
+    """
     prepared = 1.0
     if not step["job__planned"]:
         if step["job__session__finished_at"] is None or not step["job__sound__duration_ms"]:
@@ -60,7 +80,14 @@ def _percent(step: Mapping[str, Any], total: int, done: int) -> int:
         total = max(total, step["job__sound__duration_ms"], step["progress_ms"])
         prepared = step["progress_ms"] / total
     share = min(1, done / total) if total else 0
-    return int(prepared * PREPARE_WEIGHT + share * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
+    of_windows = 100 - PREPARE_WEIGHT - FINISH_WEIGHT
+    told = 0.0
+    if step["job__stored_options__diarize"]:
+        of_windows -= SPEAKERS_WEIGHT
+        # Before the text is complete, the step hears what there is, and ends.
+        if telling is not None and share == prepared == 1:
+            told = min(1, telling["progress_ms"] / total)
+    return int(prepared * PREPARE_WEIGHT + share * of_windows + told * SPEAKERS_WEIGHT)
 
 
 def raise_progress(percents: Mapping[uuid.UUID, int]) -> None:
