@@ -58,7 +58,7 @@ def change_speakers(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     asked = SpeakersInput(data=_asked(request))
     if asked.is_valid():
         try:
-            _change(job.pk, asked.validated_data)
+            messages.success(request, _change(job.pk, asked.validated_data))
         except (Refusal, NotSupported) as refusal:
             messages.error(request, str(refusal))
     else:
@@ -80,15 +80,18 @@ def _asked(request: HttpRequest) -> dict[str, object]:
     return {"num_speakers": None}
 
 
-def _change(job_id: uuid.UUID, given: dict[str, object]) -> None:
+def _change(job_id: uuid.UUID, given: dict[str, object]) -> str:
+    """Make the change. Return what to say of it."""
     label = str(given.get("label", ""))
     if "name" in given:
         rename_speaker(job_id, label, str(given["name"]))
-    elif "into" in given:
+        return "The name is saved."
+    if "into" in given:
         into = given["into"]
         merge_speakers(job_id, label, None if into is None else str(into))
-    else:
-        ask_for_speakers(job_id, _count(given))
+        return "They are two again." if into is None else "They are one speaker now."
+    ask_for_speakers(job_id, _count(given))
+    return "The speakers are being told apart."
 
 
 def _count(given: dict[str, object]) -> SpeakerCount:
