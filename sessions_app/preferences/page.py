@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from typing import Any
 
 from django import forms
 from django.contrib import messages
@@ -40,7 +41,21 @@ class LooksForm(forms.ModelForm):
 
 
 class DefaultsForm(OptionsForm):
-    """The options that forms show at first for a person's new recordings."""
+    """The options that forms show at first for a person's new recordings.
+
+    `live` is the field that says whether words appear while the person speaks.
+    """
+
+    def __init__(self, *args: Any, live: forms.BoundField, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._live = live
+
+    @property
+    def below(self) -> list[forms.BoundField]:
+        """Live words stand before the second hearing, which comes after them."""
+        fields = super().below
+        at = next((n for n, field in enumerate(fields) if field.name == "refine"), len(fields))
+        return [*fields[:at], self._live, *fields[at:]]
 
     def options(self) -> JobOptions:
         return resolve_options(**self.given())
@@ -63,7 +78,9 @@ def account(request: HttpRequest) -> HttpResponse:
     user = person(request)
     sent = request.POST if request.method == "POST" else None
     looks = LooksForm(sent, instance=user)
-    defaults = DefaultsForm(sent, user=user, doors=(*PAGES, Door.ACCOUNT_PAGE), prefix="new")
+    defaults = DefaultsForm(
+        sent, user=user, doors=(*PAGES, Door.ACCOUNT_PAGE), prefix="new", live=looks["live"]
+    )
     if looks.is_valid() and defaults.is_valid():
         user.job_defaults = defaults.defaults()
         user.save(update_fields=["time_zone", "theme", "live", "job_defaults"])

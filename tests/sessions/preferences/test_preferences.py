@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -81,6 +82,8 @@ def test_live_words_and_the_second_hearing_are_switched_off_each_for_itself(api,
     assert api.patch(URL, {"live": True}).json() == NOTHING | off | {"live": True}
     shown = page.get(reverse("account")).content.decode()
     assert 'id="id_live" checked' in shown
+    labels = re.findall(r'<label class="check" for="id_(?:new-)?(\w+)"', shown)
+    assert labels[labels.index("live") + 1] == "refine"
     sent = posted()
     del sent["live"]
     page.post(reverse("account"), sent)
