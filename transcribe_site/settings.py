@@ -270,6 +270,11 @@ MAX_MODEL_BYTES = env.number("MAX_MODEL_MB", 8192, at_least=1) * MIB
 ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1, at_most=1000)
 # The speech servers that jobs may use beside ENGINES.
 PROVIDERS = provider_settings.providers(env.items("PROVIDERS"))
+# The chat model that translates. None: only engines do that, and most only into English.
+TRANSLATOR = provider_settings.translator()
+# At most this many segments and characters of a transcript are sent in one request.
+TRANSLATOR_MAX_SEGMENTS = env.number("TRANSLATOR_MAX_SEGMENTS", 30, at_least=1, at_most=200)
+TRANSLATOR_MAX_CHARACTERS = env.number("TRANSLATOR_MAX_CHARACTERS", 4000, at_least=200, at_most=100_000)
 # The built-in engines that jobs may use. "fake" is for tests: it reads numbered tones instead of speech.
 ENGINES = env.some_of("ENGINES", "local", ("local", "fake"))
 if not ENGINES and not PROVIDERS:

@@ -16,6 +16,7 @@ from jobs_app.leases.locks import lock_job
 from jobs_app.lifecycle.carrying import names_for
 from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.summary import summarise
+from jobs_app.lifecycle.untranslated import begin_translation
 from jobs_app.lifecycle.voices import begin_speakers, unheard
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -45,6 +46,7 @@ CUT_COLUMNS = (
     "raw_words",
     "corrected_text",
     "corrected_words",
+    "translated_text",
 )
 
 
@@ -130,6 +132,9 @@ def store_speakers(step: JobStep, found: Found) -> bool | None:
     release(step, WorkStatus.DONE, error_code="", error="")
     if job.status == JobStatus.COMPLETED:
         summarise(job, owner_id=step.owner_id)
+        if job.short_options.translator:
+            # What was cut anew is another sentence.
+            begin_translation(job, owner_id=step.owner_id)
     close_if_complete(job, owner_id=step.owner_id)
     return True
 

@@ -19,7 +19,14 @@ from jobs_app.models.providers import ProviderState
 from jobs_app.models.runners import RUNNER_SILENT_AFTER, Runner, SweepTurn
 from jobs_app.models.sound import PlacedChunk, SoundTrack, Waveform
 from jobs_app.models.speakers import Speaker, SpeakerTurns, WindowVoices
-from jobs_app.models.transcripts import Segment, SegmentKind, SpeakersState, Transcript, TranscriptText
+from jobs_app.models.transcripts import (
+    Segment,
+    SegmentKind,
+    SpeakersState,
+    Transcript,
+    TranscriptText,
+    TranslationState,
+)
 from jobs_app.models.turns import Turn
 from jobs_app.models.vocabulary import Correction, TargetList
 from jobs_app.models.work import (
@@ -69,6 +76,7 @@ __all__ = [
     "TranscriptText",
     "TranscriptionJob",
     "TranscriptionJobQuerySet",
+    "TranslationState",
     "Turn",
     "Waveform",
     "WindowVoices",

@@ -238,7 +238,7 @@ def test_forms_begin_with_what_somebody_prefers(page, alice, prefers):
         "language": "pt",
         "engine_model": "local/base",
         "prompt": "Ngozi",
-        "translate_to": True,
+        "translate_to": "en",
     }
     for name in ("upload", "record", "account"):
         assert "Ngozi</textarea>" in page.get(reverse(name)).content.decode()
