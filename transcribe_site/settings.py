@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from speech.engines import capabilities
 from transcribe_site import env, provider_settings
 from transcribe_site.edge import browser_rules, openapi
 from transcribe_site.watching import log_lines
@@ -288,6 +289,15 @@ LOCAL_MODEL = env.model("LOCAL_MODEL", "base")
 LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.models("LOCAL_MODELS", "base,tiny.en")]))
 # Where the language of a recording is found out, it is one of these. Empty: any.
 LANGUAGES_ALLOWED = env.languages("LANGUAGES_ALLOWED")
+if (
+    DEFAULT_ENGINE == "local"
+    and LANGUAGES_ALLOWED
+    and not capabilities("local", LOCAL_MODEL).languages.intersection(LANGUAGES_ALLOWED)
+):
+    raise ImproperlyConfigured(
+        f"LANGUAGES_ALLOWED has none of the languages that LOCAL_MODEL ({LOCAL_MODEL}) knows: allow another "
+        "language, or choose another model"
+    )
 FALLBACK_MODELS = {"": [], "local": LOCAL_MODELS, "fake": ["fake"]} | {
     name: list(provider.models) for name, provider in PROVIDERS.items()
 }

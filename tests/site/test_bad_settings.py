@@ -195,6 +195,8 @@ def test_a_bad_value_of_any_setting_names_it_in_one_sentence(tmp_path):
         for name, values in BAD.items()
         for value in values
     ]
+    # Each is good by itself.
+    cases.append(("LANGUAGES_ALLOWED", "de", {"LANGUAGES_ALLOWED": "de", "LOCAL_MODEL": "tiny.en"}))
     done = subprocess.run(
         [sys.executable, "-c", READ_ALL],
         cwd=ROOT,
