@@ -303,6 +303,12 @@ FALLBACK_MODELS = {"": [], "local": LOCAL_MODELS, "fake": ["fake"]} | {
 }
 FALLBACK_MODEL = env.one_of("FALLBACK_MODEL", "", ("", *FALLBACK_MODELS[FALLBACK_ENGINE]))
 
+# Whether people may save voices under names. These are biometric data, so each person has to turn it on, too.
+KNOWN_VOICES = env.boolean("KNOWN_VOICES", default=True)
+# The limits for one person, and for one voice.
+MAX_VOICES = env.number("MAX_VOICES", 100, at_least=1)
+MAX_VOICE_SAMPLES = env.number("MAX_VOICE_SAMPLES", 5, at_least=1)
+
 # --- Jobs ----------------------------------------------------------------------------------------
 
 RUN_DIR = DATA_DIR / "run"

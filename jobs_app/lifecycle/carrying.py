@@ -1,4 +1,4 @@
-"""The names of speakers, and how they get from one run to another: a name goes with its voice."""
+"""What people said of the speakers, and how it gets to another run: a name goes with its voice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from jobs_app.lifecycle.suggesting import carry_rejections
 from jobs_app.models import JobKind, JobStatus, Speaker, SpeakerTurns, TranscriptionJob
 from jobs_app.models.speakers import LONGEST_NAME, StoredTurn
 
@@ -41,7 +42,8 @@ def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequen
 
 
 def carry_names(job: TranscriptionJob) -> None:
-    """Give the speakers of a refinement the names that the transcript has now whose place it takes.
+    """Give the speakers of a refinement the names that the transcript has now whose place it takes, and keep
+    what people rejected there.
 
     Its work may wait for hours after its speakers are told apart. The caller holds the lock on `job`.
     """
@@ -55,17 +57,23 @@ def carry_names(job: TranscriptionJob) -> None:
     for one in speakers:
         one.name = names.get(one.label, "")
     Speaker.objects.bulk_update(speakers, ["name"])
+    carry_rejections(job, job_before(job))
+
+
+def job_before(job: TranscriptionJob) -> TranscriptionJob:
+    """Return the job of which people have said who speaks: `job` itself, in an earlier run.
+
+    Until it completes, a second hearing of a recording goes on with what they said of the first.
+    """
+    if job.kind != JobKind.REFINE or job.status == JobStatus.COMPLETED:
+        return job
+    first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
+    return first.order_by("-created_at").first() or job
 
 
 def _named_before(job: TranscriptionJob) -> tuple[dict[str, str], list[StoredTurn]] | None:
-    """Return the names by labels, and the turns, of the run before this one; None if there was none.
-
-    Until it completes, a second hearing of a recording goes on with the names of the first.
-    """
-    source = job
-    if job.kind == JobKind.REFINE and job.status != JobStatus.COMPLETED:
-        first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
-        source = first.order_by("-created_at").first() or job
+    """Return the names by labels, and the turns, of the run before this one; None if there was none."""
+    source = job_before(job)
     found = SpeakerTurns.objects.filter(job=source).first()
     if found is None:
         return None

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs_app', '0010_languages'),
+        ('jobs_app', '0011_known_voices'),
         ('sessions_app', '0002_live'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

@@ -147,7 +147,7 @@ def job_page(
     session, options, reading = job.session, job.options, read(job)
     chunk = session.chunks.order_by("number").first()
     audio, joining = audio_of(session) if chunk else (None, False)
-    speakers = speakers_card(job, reading)
+    speakers = speakers_card(person(request), job, reading)
     runs = list(session.jobs.order_by("-created_at", "-pk"))
     page = {
         "job": job,

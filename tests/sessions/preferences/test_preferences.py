@@ -17,7 +17,14 @@ from tests.samples import completed_job, words_on
 from tests.sessions.uploads import refused, send
 
 URL = "/api/preferences/"
-NOTHING = {"time_zone": "", "language": "", "theme": "auto", "live": True, "defaults": {}}
+NOTHING = {
+    "time_zone": "",
+    "language": "",
+    "theme": "auto",
+    "live": True,
+    "known_voices": False,
+    "defaults": {},
+}
 
 pytestmark = pytest.mark.django_db
 
@@ -70,6 +77,7 @@ def test_what_is_named_is_changed_and_null_takes_a_default_away(api):
         "language": "",
         "theme": "dark",
         "live": True,
+        "known_voices": False,
         "defaults": {"language": "de", "priority": "low"},
     }
     assert api.patch(URL, second).json() == expected
