@@ -129,7 +129,7 @@ _SENDERS = ById(
 )
 
 
-_PIECES = Insert(LivePiece, "session", "first_sample", "pcm")
+insert_pieces = Insert(LivePiece, "session", "first_sample", "pcm")
 
 
 @transaction.atomic
@@ -157,7 +157,7 @@ def store(pieces: Sequence[Piece]) -> list[Outcome]:
 
     outcomes = [outcome(piece) for piece in pieces]
     stored = [piece for piece, became in zip(pieces, outcomes, strict=True) if became is Outcome.STORED]
-    _PIECES((piece.session_id, piece.first_sample, piece.pcm) for piece in stored)
+    insert_pieces((piece.session_id, piece.first_sample, piece.pcm) for piece in stored)
     if alive := [piece.session_id for piece in stored if piece.is_sign_of_life]:
         note_sign_of_life(alive)
     return outcomes

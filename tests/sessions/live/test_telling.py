@@ -261,6 +261,14 @@ def test_stop_is_answered_also_without_a_job(connect, job):
     assert socket.hear_all()[-1] == {"type": "done", "job": None, "status": None}
 
 
+def test_who_watches_a_silent_recording_can_ask_whether_the_server_is_there(watching):
+    socket = watching()
+    socket.hear_until("progress")
+    for _ in range(2):
+        socket.say(type="keep_alive")
+        assert socket.hear() == {"type": "alive"}
+
+
 def test_an_upload_of_another_is_not_watched(connect, bob, recording):
     from sessions_app.arrival.intake import store_upload
 
