@@ -68,7 +68,7 @@ class SpeechSegment:
     """A stretch of speech with its text. `words` is empty if the engine gives no word times.
 
     `language` is the ISO 639-1 code of what is spoken; empty if that is not known, or the text is a
-    translation.
+    translation. `original` is what was said if the text is a translation, as far as it is kept.
     """
 
     start_ms: int
@@ -78,6 +78,7 @@ class SpeechSegment:
     words: tuple[Word, ...] = ()
     speaker: str = ""
     language: str = ""
+    original: str = ""
 
     def shifted(self, offset_ms: int) -> SpeechSegment:
         """Return the same segment, `offset_ms` later."""
@@ -99,6 +100,7 @@ class Transcription:
     of most of the speech. `language_probabilities` has what was heard of the likeliest languages; it is empty
     if the language was given, if the engine does not say, or if there are several. `requests` counts the
     requests to a provider for this window, and `audio_ms` the audio that the provider answered for.
+    `translation` is that of the same engine, if the segments are what was said.
     """
 
     segments: tuple[SpeechSegment, ...] = ()
@@ -108,6 +110,13 @@ class Transcription:
     requests: int = 0
     audio_ms: int = 0
     language_probabilities: Mapping[str, float] = field(default_factory=dict)
+    translation: tuple[SpeechSegment, ...] = ()
+
+    def shifted(self, offset_ms: int) -> Transcription:
+        """Return the same, `offset_ms` later."""
+        segments = tuple(segment.shifted(offset_ms) for segment in self.segments)
+        translation = tuple(segment.shifted(offset_ms) for segment in self.translation)
+        return replace(self, segments=segments, translation=translation)
 
 
 @dataclass(frozen=True, slots=True)

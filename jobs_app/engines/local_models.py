@@ -134,11 +134,16 @@ def make_default(name: str) -> None:
     """Take a model where nobody chooses one.
 
     Raises:
-        CannotInstall: it is not on this machine.
+        CannotInstall: it is not on this machine, or knows none of the languages that the site allows.
     """
     if not is_here(name, settings.MODELS_DIR):
         raise CannotInstall(
             f"The model {name} is not installed here. Run `manage.py models install {name}` first."
+        )
+    if settings.LANGUAGES_ALLOWED and not able(name).languages.intersection(settings.LANGUAGES_ALLOWED):
+        raise CannotInstall(
+            f"The model {name} knows none of the languages in LANGUAGES_ALLOWED "
+            f"({', '.join(settings.LANGUAGES_ALLOWED)}), so that no job could be done with it."
         )
     with transaction.atomic():
         LocalModel.objects.filter(is_default=True).update(is_default=False)

@@ -1,13 +1,26 @@
-"""Carry the names of speakers over to the labels of another run: a name goes with its voice."""
+"""What people said of the speakers, and how it gets to another run: a name goes with its voice."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from jobs_app.lifecycle.suggesting import carry_rejections
 from jobs_app.models import JobKind, JobStatus, Speaker, SpeakerTurns, TranscriptionJob
 from jobs_app.models.speakers import LONGEST_NAME, StoredTurn
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Characters that turn round what follows them, also what is no part of the name."""
+
+
+def tidy_name(name: str) -> str:
+    """Return a name in one line, at most `LONGEST_NAME` long; empty if nothing of it would be seen."""
+    tidy = " ".join(_DIRECTIONS.sub("", _CONTROLS.sub(" ", name)).split())[:LONGEST_NAME].rstrip()
+    return tidy if any(unicodedata.category(one) not in ("Cf", "Zs", "Mn") for one in tidy) else ""
 
 
 def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:
@@ -17,7 +30,7 @@ def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequen
     """
     before = _named_before(job)
     if before is None:
-        asked = [name.strip()[:LONGEST_NAME] for name in job.short_options.speaker_names.split(",")]
+        asked = map(tidy_name, job.short_options.speaker_names.split(","))
         return dict(zip(labels, asked, strict=False))
     names, stored = before
     shared = shared_ms(stored, turns)
@@ -29,7 +42,8 @@ def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequen
 
 
 def carry_names(job: TranscriptionJob) -> None:
-    """Give the speakers of a refinement the names that the transcript has now whose place it takes.
+    """Give the speakers of a refinement the names that the transcript has now whose place it takes, and keep
+    what people rejected there.
 
     Its work may wait for hours after its speakers are told apart. The caller holds the lock on `job`.
     """
@@ -43,17 +57,23 @@ def carry_names(job: TranscriptionJob) -> None:
     for one in speakers:
         one.name = names.get(one.label, "")
     Speaker.objects.bulk_update(speakers, ["name"])
+    carry_rejections(job, job_before(job))
+
+
+def job_before(job: TranscriptionJob) -> TranscriptionJob:
+    """Return the job of which people have said who speaks: `job` itself, in an earlier run.
+
+    Until it completes, a second hearing of a recording goes on with what they said of the first.
+    """
+    if job.kind != JobKind.REFINE or job.status == JobStatus.COMPLETED:
+        return job
+    first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
+    return first.order_by("-created_at").first() or job
 
 
 def _named_before(job: TranscriptionJob) -> tuple[dict[str, str], list[StoredTurn]] | None:
-    """Return the names by labels, and the turns, of the run before this one; None if there was none.
-
-    Until it completes, a second hearing of a recording goes on with the names of the first.
-    """
-    source = job
-    if job.kind == JobKind.REFINE and job.status != JobStatus.COMPLETED:
-        first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
-        source = first.order_by("-created_at").first() or job
+    """Return the names by labels, and the turns, of the run before this one; None if there was none."""
+    source = job_before(job)
     found = SpeakerTurns.objects.filter(job=source).first()
     if found is None:
         return None

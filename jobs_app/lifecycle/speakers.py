@@ -5,17 +5,22 @@ Each function is one short transaction, or part of one, which locks the job befo
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import transaction
 
 from jobs_app.leases.held import held, release
 from jobs_app.leases.locks import lock_job
-from jobs_app.lifecycle.carrying import names_for
+from jobs_app.lifecycle.carrying import job_before, names_for
 from jobs_app.lifecycle.finishing import close_if_complete
+from jobs_app.lifecycle.laying import lay_translations
+from jobs_app.lifecycle.suggesting import carry_rejections, store_suggestions
 from jobs_app.lifecycle.summary import summarise
+from jobs_app.lifecycle.untranslated import begin_translation
 from jobs_app.lifecycle.voices import begin_speakers, unheard
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -26,6 +31,7 @@ from jobs_app.models import (
     Speaker,
     SpeakersState,
     SpeakerTurns,
+    SpeakerVoice,
     Transcript,
     TranscriptionJob,
     WorkStatus,
@@ -45,12 +51,16 @@ CUT_COLUMNS = (
     "raw_words",
     "corrected_text",
     "corrected_words",
+    "translated_text",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a run of the step SPEAKERS has found.
+
+    `voices` are the vectors of the speakers, with how many milliseconds they are the mean of, and `suggested`
+    the known voices that they sound like, with the certainty; both by labels.
 
     Of `labelled` segments, only the speaker differs now. `changed` have other texts and times, too, `new` are
     cut from them, and `gone` were joined again to others. `count` and `vocabulary` are what the run went by,
@@ -61,6 +71,8 @@ class Found:
     turns: Sequence[StoredTurn]
     overlaps: Sequence[tuple[int, int]]
     labels: Sequence[str]
+    voices: Mapping[str, tuple[bytes, int]]
+    suggested: Mapping[str, tuple[uuid.UUID, float]]
     hard_to_tell: bool
     labelled: Sequence[Segment]
     changed: Sequence[Segment]
@@ -115,23 +127,39 @@ def store_speakers(step: JobStep, found: Found) -> bool | None:
         return False
     # Before the turns are replaced, because names go by them.
     names = names_for(job, found.turns, found.labels)
+    carry_rejections(job, job_before(job))
     _store_segments(job, found)
     SpeakerTurns.objects.update_or_create(
         job=job, defaults={"turns": list(found.turns), "overlaps": list(found.overlaps)}
     )
-    job.speakers.all().delete()
-    Speaker.objects.bulk_create(
-        Speaker(job=job, label=label, number=number, name=names.get(label, ""))
-        for number, label in enumerate(found.labels)
-    )
+    _store_who(job, found, names)
     measure(job)
     state = SpeakersState.UNSURE if found.hard_to_tell else SpeakersState.TOLD
     Transcript.objects.filter(job=job).update(speakers_state=state)
     release(step, WorkStatus.DONE, error_code="", error="")
     if job.status == JobStatus.COMPLETED:
         summarise(job, owner_id=step.owner_id)
+        if job.short_options.translator:
+            # What was cut anew is another sentence.
+            begin_translation(job, owner_id=step.owner_id)
     close_if_complete(job, owner_id=step.owner_id)
     return True
+
+
+def _store_who(job: TranscriptionJob, found: Found, names: Mapping[str, str]) -> None:
+    job.speakers.all().delete()
+    speakers = Speaker.objects.bulk_create(
+        Speaker(job=job, label=label, number=number, name=names.get(label, ""))
+        for number, label in enumerate(found.labels)
+    )
+    if settings.KNOWN_VOICES:
+        SpeakerVoice.objects.bulk_create(
+            SpeakerVoice(speaker=one, packed=packed, clean_ms=clean_ms)
+            for one in speakers
+            for packed, clean_ms in [found.voices[one.label]]
+            if packed
+        )
+    store_suggestions(job, found.suggested)
 
 
 def _edited_since(job: TranscriptionJob, found: Found) -> bool:
@@ -166,6 +194,7 @@ def _store_segments(job: TranscriptionJob, found: Found) -> None:
         job.save(update_fields=["next_segment"])
     recut = {segment.window_id for segment in (*found.changed, *found.new) if segment.window_id is not None}
     _store_texts(job, recut, found.vocabulary)
+    lay_translations(job.windows.filter(pk__in=recut).exclude(translation=[]))
 
 
 def _store_texts(job: TranscriptionJob, window_ids: Collection[int], vocabulary: Vocabulary) -> None:

@@ -139,7 +139,7 @@ def _known_language(wish: str) -> str:
 
 def _translation(wish: str) -> str:
     try:
-        return read_language(wish).code
+        return str(read_language(wish))
     except UnknownLanguage as error:
         raise NotSupported(str(error), option="translate_to") from error
 
@@ -269,12 +269,26 @@ class JobOptions:
         "",
         label="Translate into",
         help="The language to translate into, written as `language` is; empty: as it is spoken.",
-        # /v1/ has its own address for translations.
-        doors=EVERYWHERE - {Door.OPENAI},
+        page_help="The language in which the transcript is read.",
         max_length=40,
         read=_translation,
         answered_as="translated_to",
         answer_help="The language of the transcript; empty: as spoken.",
+    )
+    keep_original: bool = option(
+        True,
+        label="Keep what was said",
+        help="Where the engine translates: hear the recording a second time to keep what was said, too. The "
+        "translator keeps it in any case.",
+        page_help="The model hears it twice for that, which takes longer.",
+        # Under /v1/ somebody waits, and the command writes one text.
+        doors=PAGES | {Door.API},
+    )
+    translator: str = option(
+        "",
+        label="Translator",
+        help="The chat model that translates; empty: the engine does, or nobody.",
+        doors=frozenset(),
     )
     refine: bool = option(
         True,

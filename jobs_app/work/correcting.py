@@ -23,6 +23,7 @@ from jobs_app.leases.held import held, release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import rank
 from jobs_app.lifecycle.starting import work_columns
+from jobs_app.lifecycle.summary import translation_of
 from jobs_app.models import (
     WORK_OPEN,
     ChunkTranscription,
@@ -144,9 +145,6 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
         window.word_counts = vocabulary.count(window.corrected_text)
     text = join_texts([window.corrected_text for window in windows])
     whole.corrected_text = stored_correction(text, whole.raw_text)
-    # This is not the sum over the windows, because a phrase may begin in one window and end in the next.
-    whole.word_counts = vocabulary.count(text)
-    transcript.total_words = count_total_words(text)
 
     read_until = transcript.job.next_segment
     if not (
@@ -159,7 +157,12 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
         # running. So this run must use the new lists.
         if next_segment != read_until or vocabulary_of(step.owner_id) != vocabulary:
             return False
-        whole.save(update_fields=["corrected_text", "word_counts"])
+        # What the translator did not translate may have been corrected.
+        whole.translated_text = translation_of(transcript.job)
+        # This is not the sum over the windows, because a phrase may begin in one window and end in the next.
+        whole.word_counts = vocabulary.count(whole.text)
+        transcript.total_words = count_total_words(whole.text)
+        whole.save(update_fields=["corrected_text", "translated_text", "word_counts"])
         transcript.save(update_fields=["total_words"])
         release(step, WorkStatus.DONE, error_code="", error="")
     return True

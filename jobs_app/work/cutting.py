@@ -62,6 +62,7 @@ class Cut:
         row.start_ms, row.end_ms, row.speaker = raw.start_ms, raw.end_ms, raw.speaker
         row.confidence = raw.confidence
         row.raw_text, row.raw_words = raw.text, encode_words(raw.words, raw.text)
+        row.translated_text = None
         for name, value in correction_columns(raw, self._vocabulary.correct(raw)).items():
             setattr(row, name, value)
 

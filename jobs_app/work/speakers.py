@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar
 from django.db import InterfaceError, OperationalError
 
 from jobs_app.lifecycle.speakers import Found, count_of, end_hearing, store_speakers
+from jobs_app.lifecycle.suggesting import profiles_for
 from jobs_app.lifecycle.voices import store_voices, unheard
 from jobs_app.models import (
     ChunkTranscription,
@@ -131,11 +132,14 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
+    sounds_like = speakers.suggest(who.voices, profiles_for(job))
     cut = Cut(job, who, vocabulary)
     return Found(
         turns=turns,
         overlaps=[(span.start_ms, span.end_ms) for span in who.overlaps],
         labels=labels,
+        voices={labels[n]: (one.vector, round(1000 * one.clean_s)) for n, one in enumerate(who.voices)},
+        suggested={labels[n]: (one.person, one.certainty) for n, one in sounds_like.items()},
         hard_to_tell=who.hard_to_tell,
         labelled=cut.labelled,
         changed=cut.changed,

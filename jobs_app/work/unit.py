@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, cast
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from jobs_app.engines import providers, usage
 from jobs_app.engines.offered import engine_for
-from jobs_app.engines.resolving import script_of, transcribe_options
+from jobs_app.engines.resolving import hears_twice, script_of, transcribe_options
 from jobs_app.leases import claims
 from jobs_app.lifecycle.failing import Unexpected, settle_failure
 from jobs_app.lifecycle.finishing import finish_job, finish_window
@@ -38,7 +39,7 @@ from jobs_app.models import (
     TranscriptionJob,
 )
 from jobs_app.storage import working_copies
-from jobs_app.work import correcting, speakers, timeline
+from jobs_app.work import correcting, speakers, timeline, translation
 from jobs_app.work.guard import GUARD, LeaseLost, Run
 from jobs_app.work.placement import NOT_HEARD
 from jobs_app.work.preparation import prepare
@@ -94,7 +95,7 @@ def _do(work: LeasedWork, run: Run) -> None:
         _persist(run, lambda: note_start(work))
         if isinstance(work, ChunkTranscription):
             result, voices = _transcribe(work, run)
-            _persist(run, lambda: _note_answer(work, result.requests))
+            _persist(run, lambda: providers.note_answer(work, result.requests))
             if not _persist(run, lambda: finish_window(work, result, voices)):
                 usage.add_of_lost_run(work, result.requests, audio_ms=result.audio_ms)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
@@ -105,6 +106,8 @@ def _do(work: LeasedWork, run: Run) -> None:
             _persist(run, lambda: correcting.correct(work, on_progress=run.advance))
         elif isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS:
             _tell_speakers(work, run)
+        elif isinstance(work, JobStep) and work.kind == StepKind.TRANSLATE:
+            _translate(work, run)
         elif isinstance(work, JobStep):
             _finish(work, run)
     except LeaseLost:
@@ -112,9 +115,7 @@ def _do(work: LeasedWork, run: Run) -> None:
     except SpeechError as e:
         logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
         error = e
-        if isinstance(work, ChunkTranscription):
-            window = work
-            _persist(run, lambda: _note_answer(window, error.requests, error))
+        _persist(run, lambda: providers.note_answer(work, error.requests, error))
         if not _persist(run, lambda: settle_failure(work, error)) and isinstance(work, ChunkTranscription):
             usage.add_of_lost_run(work, error.requests)
     except Exception as e:
@@ -130,6 +131,8 @@ def _deadline_s(work: LeasedWork) -> float:
         expected = work.duration_ms / 1000 * SLOWEST_REAL_TIME_FACTOR
         if (provider := settings.PROVIDERS.get(work.engine)) is not None:
             expected = max(expected, provider.timeout_s * MOST_REQUESTS)
+    elif (translator := settings.TRANSLATOR) and providers.is_translation(work):
+        expected = translation.RUN_S + translator.timeout_s * translation.MOST_REQUESTS
     else:
         known = _sound_of(work).duration_ms
         hears = isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS
@@ -181,19 +184,21 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     if remote:
         # The answer may take minutes, and other threads and processes need the connection.
         connection.close()
+    transcribe = partial(engine.transcribe, samples, on_segment=hear, on_wait=wait)
     try:
-        heard = engine.transcribe(samples, asked, on_segment=hear, on_wait=wait)
+        heard = transcribe(asked)
         if heard.language and asked.prior.allowed and heard.language not in asked.prior.allowed:
             # A provider chooses among all languages.
             allowed = next(iter(asked.prior.weigh({})))
-            again = engine.transcribe(
-                samples, replace(asked, language=allowed), on_segment=hear, on_wait=wait
-            )
+            again = transcribe(replace(asked, language=allowed))
             heard = replace(
                 again,
                 requests=heard.requests + again.requests,
                 audio_ms=heard.audio_ms + again.audio_ms,
             )
+        if hears_twice(options):
+            wanted = replace(asked, translate_to=options.translate_to)
+            heard = translation.with_translation(heard, wanted, transcribe)
     except LeaseLost:
         if sent:
             providers.note_requests(window.engine, 1)
@@ -202,22 +207,7 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     heard = in_script(heard, script_of(options))
     # A thread that waits for a provider has no processor to spare. The step SPEAKERS hears its windows.
     voices = speakers.hear(samples, window) if options.diarize and not remote else None
-    segments = tuple(segment.shifted(window.start_ms) for segment in heard.segments)
-    return replace(heard, segments=segments), voices
-
-
-def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError | None = None) -> None:
-    """Note whether the provider works, for all who use it.
-
-    This comes before the release of the window and its slot.
-    """
-    if window.engine in settings.PROVIDERS:
-        providers.note_requests(window.engine, requests)
-        if error is not None:
-            providers.note_failure(window.engine, error)
-        elif requests:
-            # A window without speech sends no request, so it does not prove that the provider works.
-            providers.note_success(window.engine)
+    return heard.shifted(window.start_ms), voices
 
 
 def _finish(step: JobStep, run: Run) -> None:
@@ -231,17 +221,21 @@ def _finish(step: JobStep, run: Run) -> None:
 
 
 def _tell_speakers(step: JobStep, run: Run) -> None:
-    def persist(change: Callable[[], T], /) -> T:
-        return _persist(run, change)
-
     def look() -> timeline.Timeline:
         _persist(run, lambda: _refresh(_sound_of(step)))
         return _timeline(step, run)
 
-    speakers.tell(step, run, look, persist)
+    speakers.tell(step, run, look, partial(_persist, run))
     job = cast(TranscriptionJob, step.job)
     if not _persist(run, TranscriptionJob.objects.active().filter(session=job.session_id).exists):
         working_copies.forget(piece.chunk.pk for piece in _pieces(step, run))
+
+
+def _translate(step: JobStep, run: Run) -> None:
+    def answered(requests: int) -> None:
+        _persist(run, lambda: providers.note_answer(step, requests))
+
+    translation.translate_some(step, run, partial(_persist, run), answered)
 
 
 def _join(step: JobStep, run: Run) -> None:

@@ -13,8 +13,15 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from jobs_app.models import JOB_ACTIVE, ChunkTranscription, JobStatus, TranscriptionJob, WorkStatus
-from sessions_app.openai.answers import TimedOut, without_transcript
+from jobs_app.models import (
+    JOB_ACTIVE,
+    ChunkTranscription,
+    JobStatus,
+    TranscriptionJob,
+    TranscriptText,
+    WorkStatus,
+)
+from sessions_app.openai.answers import TimedOut, diarized_segments, without_transcript
 from sessions_app.openai.errors import body_of
 from sessions_app.openai.wait import ask, cancel_if_client_left, pause_s, status_of
 from speech.text.spacing import join_texts
@@ -34,8 +41,8 @@ _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x7f\
 class EventsResponse(StreamingHttpResponse):
     """An answer that sends the text of a job as server-sent events while it grows."""
 
-    def __init__(self, request: HttpRequest, job_id: uuid.UUID) -> None:
-        super().__init__(events_of(request, job_id), content_type=EVENT_STREAM)
+    def __init__(self, request: HttpRequest, job_id: uuid.UUID, *, diarized: bool = False) -> None:
+        super().__init__(events_of(request, job_id, diarized=diarized), content_type=EVENT_STREAM)
         self.job_id = job_id
         self["X-Job-Id"] = str(job_id)
         self["Cache-Control"] = "no-store"
@@ -43,20 +50,28 @@ class EventsResponse(StreamingHttpResponse):
         self["X-Accel-Buffering"] = "no"
 
 
-async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[bytes]:
-    """Return the events: `transcript.text.delta` for each window that is done, in order, and then
-    `transcript.text.done`.
+async def events_of(
+    request: HttpRequest, job_id: uuid.UUID, *, diarized: bool = False
+) -> AsyncIterator[bytes]:
+    """Return the events: `transcript.text.delta` for each window that is done, in order, then, if `diarized`,
+    `transcript.text.segment` for each segment with its speaker, and then `transcript.text.done`.
+
+    Speakers are known only when the whole recording was heard.
     """
     deadline = time.monotonic() + settings.V1_TIMEOUT_S
     sent_at = time.monotonic()
     said, done_ms = "", 0
+    # Translations come when all is said.
+    translated = await ask(partial(_is_translated, job_id))
     try:
         while True:
-            status, more, done_ms = await ask(partial(news, job_id, said, done_ms))
+            status, more, done_ms = await ask(partial(news, job_id, said, done_ms, translated=translated))
             if more:
                 said += more
                 yield event_of({"type": "transcript.text.delta", "delta": more})
             if status == JobStatus.COMPLETED:
+                for segment in await ask(partial(diarized_segments, job_id)) if diarized else ():
+                    yield event_of(segment)
                 yield event_of({"type": "transcript.text.done", "text": said})
                 return
             if status not in JOB_ACTIVE:
@@ -77,10 +92,19 @@ async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[by
         raise
 
 
-def news(job_id: uuid.UUID, said: str, done_ms: int) -> tuple[str | None, str, int]:
-    """Return the job's status, the text that follows `said`, and up to which time all windows are done."""
+def news(
+    job_id: uuid.UUID, said: str, done_ms: int, *, translated: bool = False
+) -> tuple[str | None, str, int]:
+    """Return the job's status, the text that follows `said`, and up to which time all windows are done.
+
+    If the translator translates the text, it comes as a whole.
+    """
     # The status is read first: if the job has ended by then, all of its text is there.
     status = status_of(job_id)
+    if translated:
+        texts_of = TranscriptText.objects.filter(transcript=job_id)
+        whole = texts_of.first() if status == JobStatus.COMPLETED and not said else None
+        return status, whole.text if whole else "", done_ms
     windows = ChunkTranscription.objects.filter(job=job_id, start_ms__gte=done_ms).order_by("start_ms")
     texts = [said]
     for end_ms, window, text in windows.values_list("end_ms", "status", "corrected_text"):
@@ -89,6 +113,11 @@ def news(job_id: uuid.UUID, said: str, done_ms: int) -> tuple[str | None, str, i
         done_ms = end_ms
         texts.append(text)
     return status, join_texts(texts)[len(said) :], done_ms
+
+
+def _is_translated(job_id: uuid.UUID) -> bool:
+    job = TranscriptionJob.objects.filter(pk=job_id).first()
+    return job is not None and bool(job.short_options.translator)
 
 
 def _error(job_id: uuid.UUID) -> dict[str, object]:

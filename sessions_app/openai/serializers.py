@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from jobs_app.models.options import LONGEST_PROMPT, Door
 from rest.outputs import AnyField
-from sessions_app.openai.answers import FORMATS
+from sessions_app.openai.answers import FORMATS, STREAMED
 from sessions_app.options.serializers import option_fields
 from sessions_app.recordings.serializers import UploadField
 from sessions_app.transcripts.outputs import WarningOutput
@@ -52,14 +52,18 @@ class AudioInput(serializers.Serializer[None]):
 
     def options(self) -> dict[str, object]:
         """Return the options as `resolve_options` takes them. Call it only on valid data."""
-        return {name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields}
+        given = {
+            name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields
+        }
+        # Its answers have one text.
+        return given | {"keep_original": False}
 
 
 class TranslationInput(AudioInput):
     def get_fields(self) -> dict[str, AnyField]:
         fields = super().get_fields()
         # OpenAI's API takes no language here: the engine finds it out.
-        del fields["language"]
+        del fields["language"], fields["translate_to"]
         return fields
 
     def options(self) -> dict[str, object]:
@@ -83,8 +87,8 @@ class TranscriptionInput(AudioInput):
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         attrs = super().validate(attrs)
-        # Only text can be streamed. For other formats the wish is ignored, as OpenAI does with whisper-1.
-        attrs["stream"] = attrs["stream"] and attrs["response_format"] in ("json", "text")
+        # For other formats the wish is ignored, as OpenAI does with whisper-1.
+        attrs["stream"] = attrs["stream"] and attrs["response_format"] in STREAMED
         return attrs
 
 

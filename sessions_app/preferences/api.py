@@ -56,7 +56,15 @@ class PreferencesInput(KnownNames):
     )
     theme = serializers.ChoiceField(choices=Theme.choices)
     live = serializers.BooleanField(help_text="Whether the recorder page shows words while they are spoken.")
+    known_voices = serializers.BooleanField(
+        help_text="Whether voices can be saved under names, and names are suggested in later recordings."
+    )
     defaults = DefaultsInput(help_text="For what a request leaves out.")
+
+    def validate_known_voices(self, wanted: bool) -> bool:
+        if wanted and not settings.KNOWN_VOICES:
+            raise serializers.ValidationError("Known voices are turned off on this site.")
+        return wanted
 
     def validate_time_zone(self, name: str) -> str:
         if name and name not in zoneinfo.available_timezones():

@@ -96,7 +96,9 @@ def check_options(able: Capabilities, options: TranscribeOptions) -> None:
     if options.translate_to and options.translate_to not in able.translates_to:
         possible = ", ".join(sorted(able.translates_to)) or "no other language"
         raise NotSupported(
-            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}.",
+            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}. "
+            "For all languages, the people who run this server can configure a chat model: TRANSLATOR_MODEL, "
+            "with TRANSLATOR_API_KEY or TRANSLATOR_BASE_URL.",
             option="translate_to",
         )
 

@@ -98,11 +98,15 @@ def test_staff_can_offer_what_the_settings_do_not_name_and_withdraw_what_they_do
         local_models.offer("base", False)
 
 
-def test_there_is_one_default_and_it_is_here(models):
+def test_there_is_one_default_and_it_is_here(models, settings):
     with pytest.raises(CannotInstall, match="small is not installed here"):
         local_models.make_default("small")
     put("small", models)
     local_models.make_default("small")
+    settings.LANGUAGES_ALLOWED = ["de", "fr"]
+    with pytest.raises(CannotInstall, match=r"tiny\.en knows none of the languages in LANGUAGES_ALLOWED"):
+        local_models.make_default("tiny.en")
+    settings.LANGUAGES_ALLOWED = []
     local_models.make_default("tiny.en")
     assert [row.name for row in LocalModel.objects.filter(is_default=True)] == ["tiny.en"]
     assert resolve_options().model == "tiny.en"

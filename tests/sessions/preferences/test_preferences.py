@@ -17,7 +17,14 @@ from tests.samples import completed_job, words_on
 from tests.sessions.uploads import refused, send
 
 URL = "/api/preferences/"
-NOTHING = {"time_zone": "", "language": "", "theme": "auto", "live": True, "defaults": {}}
+NOTHING = {
+    "time_zone": "",
+    "language": "",
+    "theme": "auto",
+    "live": True,
+    "known_voices": False,
+    "defaults": {},
+}
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +57,7 @@ def posted(**changes: str) -> dict[str, str]:
         "new-audio_track": "auto",
         "new-prompt": "",
         "new-refine": "true",
+        "new-keep_original": "true",
     }
     return as_shown | changes
 
@@ -70,6 +78,7 @@ def test_what_is_named_is_changed_and_null_takes_a_default_away(api):
         "language": "",
         "theme": "dark",
         "live": True,
+        "known_voices": False,
         "defaults": {"language": "de", "priority": "low"},
     }
     assert api.patch(URL, second).json() == expected
@@ -238,7 +247,7 @@ def test_forms_begin_with_what_somebody_prefers(page, alice, prefers):
         "language": "pt",
         "engine_model": "local/base",
         "prompt": "Ngozi",
-        "translate_to": True,
+        "translate_to": "en",
     }
     for name in ("upload", "record", "account"):
         assert "Ngozi</textarea>" in page.get(reverse(name)).content.decode()
