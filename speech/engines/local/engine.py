@@ -13,6 +13,7 @@ from faster_whisper import BatchedInferencePipeline
 
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.hints import LEAST_SPEECH_MS, choose_hearing
+from speech.engines.local.half_minutes import MOST_HALF_MINUTE_S, least_half_minute_s
 from speech.engines.local.languages import SHORT_SAMPLES, Found, find_languages, likeliest
 from speech.engines.local.model import typed_failure, typed_failures
 from speech.engines.local.segments import (
@@ -32,8 +33,6 @@ from speech.windows.cuts import cut_windows
 
 BEAM_SIZE = 5
 MAX_SKIPS = 3
-HALF_MINUTE_S = (20, 29)
-"""The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
 
 
 class LocalEngine(OnDevice):
@@ -73,8 +72,8 @@ class LocalEngine(OnDevice):
         half_minutes = cut_windows(
             speech,
             samples_to_ms(len(samples)),
-            min_window_s=HALF_MINUTE_S[0],
-            max_window_s=HALF_MINUTE_S[1],
+            min_window_s=least_half_minute_s(len(samples)),
+            max_window_s=MOST_HALF_MINUTE_S,
             quietest=detector.quietest,
         )
         spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]
