@@ -38,7 +38,8 @@ print(ApiToken.objects.issue(user).key)
 class Server:
     """A server that runs until the end of its `with`. `settings` are environment variables.
 
-    With `data` it begins with a copy of that folder, which another server with the same SECRET_KEY has left.
+    With `data` it begins with a copy of that folder, which `prepare` has made, or another server with the
+    same SECRET_KEY has left.
     """
 
     def __init__(self, *, workers: int = 2, data: Path | None = None, **settings: str) -> None:
@@ -59,14 +60,29 @@ class Server:
             "THROTTLE_UPLOAD": "1000000/hour",
             **settings,
         }
+        self._prepared = data is not None
         self._children: list[subprocess.Popen[bytes]] = []
+
+    @staticmethod
+    def prepare(folder: Path) -> None:
+        """Make a folder that servers of this very code can begin with: a database and static files."""
+        environment = {
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            "DATA_DIR": str(folder),
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "HTTPS": "False",
+        }
+        _manage(environment, "migrate", "--verbosity", "0")
+        _manage(environment, "collectstatic", "--noinput", "--verbosity", "0")
 
     def __enter__(self) -> Server:
         if MODELS.is_dir() and not (self.data_dir / "models").exists():
             # The model is put together once. A measurement need not do it again.
             (self.data_dir / "models").symlink_to(MODELS.resolve())
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+        if not self._prepared or "DATABASE_URL" in self._environment:
+            self.manage("migrate", "--verbosity", "0")
+        if not self._prepared:
+            self.manage("collectstatic", "--noinput", "--verbosity", "0")
         token = self.manage("shell", "-v", "0", "-c", NEW_TOKEN.format(password=secrets.token_urlsafe()))
         self.client = httpx2.Client(
             base_url=self.url,
@@ -144,14 +160,7 @@ class Server:
 
     def manage(self, *arguments: str) -> str:
         """Return what `manage.py` prints."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env=self._environment,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
+        return _manage(self._environment, *arguments)
 
     def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
         child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=self._environment)
@@ -182,6 +191,17 @@ def postgres_database() -> Iterator[str]:
                 yield urlsplit(POSTGRES_URL)._replace(path=f"/{name}").geturl()
             finally:
                 cursor.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _manage(environment: dict[str, str], *arguments: str) -> str:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 def _free_port() -> int:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.checks import Error, Info, Warning, register
 
 from jobs_app.engines import devices
+from jobs_app.engines.providers import servers
 from speech.engines.base import CUDA
 
 
@@ -44,10 +45,10 @@ def provider_addresses(app_configs: object, **kwargs: object) -> list[Warning]:
     return [
         Warning(
             f"The provider {provider.name} is reached by plain http at {provider.host}.",
-            hint="Its API key and all audio travel readable for everybody on the way. Use https.",
+            hint="Its API key and all that is sent travel readable for everybody on the way. Use https.",
             id="jobs_app.W001",
         )
-        for provider in settings.PROVIDERS.values()
+        for provider in servers().values()
         if provider.base_url.startswith("http:") and not _is_near(provider.base_url)
     ]
 

@@ -79,6 +79,11 @@ class User(AbstractUser):
         db_default=True,
         help_text="Whether words appear on the recorder page while they are spoken.",
     )
+    known_voices = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Whether voices are saved under names, and names suggested in later recordings.",
+    )
     job_defaults = models.JSONField(
         default=dict, blank=True, editable=False, help_text="For what a request leaves out, by option."
     )

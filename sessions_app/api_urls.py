@@ -7,6 +7,7 @@ from sessions_app.recordings.chunks import CacheView, ChunksView, ChunkView, Fin
 from sessions_app.transcripts.urls import urlpatterns as transcripts
 from sessions_app.tus.api import TusUploadsView, TusUploadView
 from sessions_app.vocabulary.urls import api_urlpatterns as vocabulary
+from sessions_app.voices.urls import api_urlpatterns as voices
 
 router = SimpleRouter()
 router.register("sessions", SessionViewSet, basename="session")
@@ -24,5 +25,6 @@ urlpatterns = [
     path("preferences/", PreferencesView.as_view(), name="preferences"),
     *transcripts,
     *vocabulary,
+    *voices,
     *router.urls,
 ]

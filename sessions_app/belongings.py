@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.db.models import QuerySet
 
-from jobs_app.models import TranscriptionJob
+from jobs_app.models import KnownVoice, TranscriptionJob
 from people_app.models import User
 from sessions_app.arrival.intake import delete_session
 from sessions_app.models import AudioChunk, RecordingSession
@@ -22,8 +22,10 @@ def owned_by(sessions: QuerySet[RecordingSession]) -> dict[str, int]:
 
 
 def count(people: Iterable[User]) -> dict[str, int]:
-    sessions = RecordingSession.objects.filter(owner__in=[person.pk for person in people])
-    return {"recordings": sessions.count()} | owned_by(sessions)
+    owners = [person.pk for person in people]
+    sessions = RecordingSession.objects.filter(owner__in=owners)
+    voices = KnownVoice.objects.filter(owner__in=owners).count()
+    return {"recordings": sessions.count(), **owned_by(sessions), "saved voices": voices}
 
 
 def delete(person: User) -> None:

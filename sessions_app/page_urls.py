@@ -9,6 +9,7 @@ from sessions_app.pages import refinement as refinement_pages
 from sessions_app.pages import speakers as speakers_pages
 from sessions_app.preferences.page import account
 from sessions_app.vocabulary.urls import page_urlpatterns as vocabulary
+from sessions_app.voices.urls import page_urlpatterns as voices
 
 urlpatterns = [
     path("", pages.home, name="home"),
@@ -25,10 +26,11 @@ urlpatterns = [
     path("jobs/<uuid:pk>/second-hearing/", refinement_pages.second_hearing, name="second-hearing"),
     path("jobs/<uuid:pk>/use/", refinement_pages.use, name="use-job"),
     path("jobs/<uuid:pk>/rename/", job_pages.rename, name="rename-recording"),
-    path("jobs/<uuid:pk>/speakers/", speakers_pages.change_speakers, name="change-speakers"),
+    path("jobs/<uuid:pk>/speakers/", speakers_pages.change_on_page, name="change-speakers"),
     path("jobs/<uuid:pk>/delete/", job_pages.delete, name="delete-recording"),
     path("recordings/<uuid:pk>/transcribe/", recording_pages.transcribe, name="transcribe-recording"),
     path("recordings/<uuid:pk>/delete/", recording_pages.delete_untranscribed, name="delete-untranscribed"),
     path("account/", account, name="account"),
     *vocabulary,
+    *voices,
 ]

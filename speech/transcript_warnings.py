@@ -27,6 +27,11 @@ SENTENCES = {
     "on the page of the transcript, or by its number of speakers in the API.",
     "speakers_unsure": "The voices are hard to tell apart here, so many names may be wrong. If you know how "
     "many people speak, say so. The next time, a microphone nearer to each helps most.",
+    "translation_failed": "The text could not be translated, so it is here as it was said. Transcribe it "
+    "again with a translation; if that fails as well, tell the people who run this server.",
+    "partly_translated": "{segments} could not be translated. The text there is as it was said.",
+    "already_in_language": "All of it was said in the language that it was to be translated into, so "
+    "nothing was translated. If it was said in another one, choose that as its language.",
     "gap": "{what}, so what was said there is missing. {remedy}",
 }
 """Every warning code with its sentence."""
@@ -100,15 +105,24 @@ def transcript_warnings(
     *,
     wordless: bool = False,
     speakers: str = "",
+    translation: str = "",
+    untranslated: int = 0,
 ) -> list[TranscriptWarning]:
     """Return warnings about what a transcript may lack; an empty list if all of the recording was heard well.
 
     `report` is `DecodeReport.as_json()` or a part of it. Each of the `gaps` has `start_ms`, `end_ms` and a
     `reason` (missing, damaged, unreadable, left_out). `wordless` says that all of the recording was heard and
     no word was found. `speakers` is `failed` if speakers could not be told apart, and `unsure` if they may
-    well be wrong.
+    well be wrong. `translation` is `failed`, `partly` where it lacks `untranslated` segments, or `same` if
+    there was nothing to translate.
     """
-    report = {**report, "wordless": wordless, "speakers": speakers}
+    report = {
+        **report,
+        "wordless": wordless,
+        "speakers": speakers,
+        "translation": translation,
+        "untranslated": untranslated,
+    }
     found = [
         TranscriptWarning(code, SENTENCES[code].format(**words))
         for code, look in _LOOKS.items()
@@ -201,6 +215,15 @@ def _speakers_are(state: str) -> Callable[[Mapping[str, Any]], Words]:
     return look
 
 
+def _translation_is(state: str) -> Callable[[Mapping[str, Any]], Words]:
+    def look(report: Mapping[str, Any]) -> Words:
+        if report["translation"] == state:
+            n = report["untranslated"]
+            yield {"segments": "1 segment" if n == 1 else f"{n} segments"}
+
+    return look
+
+
 _LOOKS: dict[str, Callable[[Mapping[str, Any]], Words]] = {
     "damaged": _damaged,
     "cut_off": _cut_off,
@@ -211,6 +234,9 @@ _LOOKS: dict[str, Callable[[Mapping[str, Any]], Words]] = {
     "low_level": _low_level,
     "speakers_failed": _speakers_are("failed"),
     "speakers_unsure": _speakers_are("unsure"),
+    "translation_failed": _translation_is("failed"),
+    "partly_translated": _translation_is("partly"),
+    "already_in_language": _translation_is("same"),
 }
 
 

@@ -68,7 +68,7 @@ class SpeechSegment:
     """A stretch of speech with its text. `words` is empty if the engine gives no word times.
 
     `language` is the ISO 639-1 code of what is spoken; empty if that is not known, or the text is a
-    translation.
+    translation. `original` is what was said if the text is a translation, as far as it is kept.
     """
 
     start_ms: int
@@ -78,6 +78,7 @@ class SpeechSegment:
     words: tuple[Word, ...] = ()
     speaker: str = ""
     language: str = ""
+    original: str = ""
 
     def shifted(self, offset_ms: int) -> SpeechSegment:
         """Return the same segment, `offset_ms` later."""

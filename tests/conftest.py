@@ -26,7 +26,12 @@ from tests.plugins.processes import is_first, left_out, locked
 from transcribe_site import start
 from transcribe_site.watching.health import last_look
 
-pytest_plugins = ["tests.plugins.emptied", "tests.plugins.migrated", "tests.plugins.processes"]
+pytest_plugins = [
+    "tests.plugins.emptied",
+    "tests.plugins.migrated",
+    "tests.plugins.processes",
+    "tests.plugins.servers",
+]
 
 ON_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
 

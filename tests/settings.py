@@ -23,7 +23,10 @@ def names() -> list[str]:
     return SETTING.findall((ROOT / "transcribe_site" / "settings.py").read_text(encoding="utf-8"))
 
 
-for name in [*names(), *(name for name in os.environ if name.startswith(("OPENAI_", "PROVIDER_")))]:
+for name in [
+    *names(),
+    *(name for name in os.environ if name.startswith(("OPENAI_", "PROVIDER_", "TRANSLATOR_"))),
+]:
     os.environ.pop(name, None)
     os.environ.pop(f"{name}_FILE", None)
 os.environ.update(

@@ -2,7 +2,7 @@
 
 OPENAI_API_KEY or OPENAI_BASE_URL configures the server called "openai", whose settings begin with `OPENAI_`.
 The settings of each name in PROVIDERS have a prefix of their own: those of `groq` begin with
-`PROVIDER_GROQ_`.
+`PROVIDER_GROQ_`. The chat model that translates is configured by the settings that begin with `TRANSLATOR_`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Literal
 
 from django.core.exceptions import ImproperlyConfigured
 
-from speech.engines.providers import Provider
+from speech.engines.providers import TRANSLATOR, Provider
 from speech.types import Container
 from transcribe_site import env
 
 OPENAI = "openai"
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_MODELS = "whisper-1,gpt-transcribe,gpt-4o-transcribe,gpt-4o-mini-transcribe"
-BUILT_IN = ("local", "fake")
+BUILT_IN = ("local", "fake", TRANSLATOR)
 FIELDS = (
     "BASE_URL",
     "API_KEY",
@@ -35,6 +35,17 @@ FIELDS = (
     "WINDOW_S",
 )
 """The names of settings that may follow a prefix."""
+TRANSLATOR_FIELDS = (
+    "BASE_URL",
+    "API_KEY",
+    "MODEL",
+    "CONCURRENCY",
+    "REQUESTS_PER_MINUTE",
+    "TIMEOUT_S",
+    "INPUT_PRICE",
+    "OUTPUT_PRICE",
+)
+"""The same of the chat model that translates."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _MIB = 1024 * 1024
@@ -104,6 +115,38 @@ def _provider(name: str) -> Provider:
         if env.text(f"{prefix}WORD_TIMES")
         else None,
         window_s=_window(f"{prefix}WINDOW_S"),
+    )
+
+
+def translator() -> Provider | None:
+    """Return the server with the chat model that translates; None if there is none.
+
+    Raises:
+        ImproperlyConfigured: a setting cannot be used. The message names the setting, but repeats no secret.
+    """
+    base_url = env.http_url("TRANSLATOR_BASE_URL")
+    api_key = env.token("TRANSLATOR_API_KEY")
+    model = env.line("TRANSLATOR_MODEL", at_most=200)
+    if not (base_url or api_key or model):
+        return None
+    if not model:
+        raise ImproperlyConfigured("TRANSLATOR_MODEL must name the chat model that translates")
+    base_url = base_url or OPENAI_URL
+    if not api_key and base_url == OPENAI_URL:
+        raise ImproperlyConfigured(
+            f"TRANSLATOR_API_KEY must be set: {OPENAI_URL} answers nobody without a key. "
+            "TRANSLATOR_BASE_URL names another server"
+        )
+    return Provider(
+        name=TRANSLATOR,
+        base_url=base_url,
+        api_key=api_key,
+        models=(model,),
+        concurrency=env.number("TRANSLATOR_CONCURRENCY", 4, at_least=1, at_most=64),
+        requests_per_minute=env.number("TRANSLATOR_REQUESTS_PER_MINUTE", 0),
+        timeout_s=env.number("TRANSLATOR_TIMEOUT_S", 120, at_least=1),
+        input_price=env.decimal("TRANSLATOR_INPUT_PRICE", "0"),
+        output_price=env.decimal("TRANSLATOR_OUTPUT_PRICE", "0"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse_lazy
 
+from speech.engines import capabilities
 from transcribe_site import env, provider_settings
 from transcribe_site.edge import browser_rules, openapi
 from transcribe_site.watching import log_lines
@@ -270,6 +271,11 @@ MAX_MODEL_BYTES = env.number("MAX_MODEL_MB", 8192, at_least=1) * MIB
 ENGINE_THREADS = env.number("ENGINE_THREADS", 1, at_least=1, at_most=1000)
 # The speech servers that jobs may use beside ENGINES.
 PROVIDERS = provider_settings.providers(env.items("PROVIDERS"))
+# The chat model that translates. None: only engines do that, and most only into English.
+TRANSLATOR = provider_settings.translator()
+# At most this many segments and characters of a transcript are sent in one request.
+TRANSLATOR_MAX_SEGMENTS = env.number("TRANSLATOR_MAX_SEGMENTS", 30, at_least=1, at_most=200)
+TRANSLATOR_MAX_CHARACTERS = env.number("TRANSLATOR_MAX_CHARACTERS", 4000, at_least=200, at_most=100_000)
 # The built-in engines that jobs may use. "fake" is for tests: it reads numbered tones instead of speech.
 ENGINES = env.some_of("ENGINES", "local", ("local", "fake"))
 if not ENGINES and not PROVIDERS:
@@ -283,10 +289,25 @@ LOCAL_MODEL = env.model("LOCAL_MODEL", "base")
 LOCAL_MODELS = list(dict.fromkeys([LOCAL_MODEL, *env.models("LOCAL_MODELS", "base,tiny.en")]))
 # Where the language of a recording is found out, it is one of these. Empty: any.
 LANGUAGES_ALLOWED = env.languages("LANGUAGES_ALLOWED")
+if (
+    DEFAULT_ENGINE == "local"
+    and LANGUAGES_ALLOWED
+    and not capabilities("local", LOCAL_MODEL).languages.intersection(LANGUAGES_ALLOWED)
+):
+    raise ImproperlyConfigured(
+        f"LANGUAGES_ALLOWED has none of the languages that LOCAL_MODEL ({LOCAL_MODEL}) knows: allow another "
+        "language, or choose another model"
+    )
 FALLBACK_MODELS = {"": [], "local": LOCAL_MODELS, "fake": ["fake"]} | {
     name: list(provider.models) for name, provider in PROVIDERS.items()
 }
 FALLBACK_MODEL = env.one_of("FALLBACK_MODEL", "", ("", *FALLBACK_MODELS[FALLBACK_ENGINE]))
+
+# Whether people may save voices under names. These are biometric data, so each person has to turn it on, too.
+KNOWN_VOICES = env.boolean("KNOWN_VOICES", default=True)
+# The limits for one person, and for one voice.
+MAX_VOICES = env.number("MAX_VOICES", 100, at_least=1)
+MAX_VOICE_SAMPLES = env.number("MAX_VOICE_SAMPLES", 5, at_least=1)
 
 # --- Jobs ----------------------------------------------------------------------------------------
 

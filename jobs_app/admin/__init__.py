@@ -1,5 +1,5 @@
 """The pages of jobs and their work in the Django admin."""
 
-from jobs_app.admin import jobs, local_models, providers, sound, work
+from jobs_app.admin import jobs, known_voices, local_models, providers, sound, work
 
-__all__ = ["jobs", "local_models", "providers", "sound", "work"]
+__all__ = ["jobs", "known_voices", "local_models", "providers", "sound", "work"]

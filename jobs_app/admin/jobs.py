@@ -48,6 +48,8 @@ from people_app.staff.read_only import ROWS_ON_DETAIL_PAGE, CountedDeletion, OfO
 from people_app.tokens import person
 from rest.refusals import WrongState
 
+AT_THE_END = (StepKind.SPEAKERS, StepKind.TRANSLATE, StepKind.FINISH)
+
 
 @admin.register(TranscriptionJob)
 class TranscriptionJobAdmin(OfOwners, CountedDeletion):
@@ -346,7 +348,7 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
                 for work in (
                     *(step for step in steps if step.kind in (StepKind.PREPARE, StepKind.LIVE)),
                     *windows[:ROWS_ON_DETAIL_PAGE],
-                    *(step for step in steps if step.kind == StepKind.FINISH),
+                    *(step for step in steps if step.kind in AT_THE_END),
                 )
             ],
             "window_counts": counts,

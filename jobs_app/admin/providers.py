@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
+from jobs_app.engines.providers import servers
 from jobs_app.leases import queue
-from jobs_app.models import ChunkTranscription, ProviderState, WorkStatus
+from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, ProviderState, StepKind, WorkStatus
 from jobs_app.watching.overview import provider_states
 from people_app.staff.badges import NOTHING, badge, count
 from people_app.staff.read_only import ReadOnlyAdmin
+from speech.engines.providers import TRANSLATOR
 
 
 @transaction.atomic
@@ -26,8 +27,13 @@ def end_pause(name: str) -> bool:
     paused = ProviderState.objects.filter(name=name, paused_until__gt=Now())
     if not paused.update(paused_until=None):
         return False
-    put_off = ChunkTranscription.objects.filter(status=WorkStatus.WAITING, engine=name, not_before__gt=Now())
-    put_off.update(not_before=Now())
+    asks_it: dict[type[LeasedWork], Q] = {
+        ChunkTranscription: Q(engine=name),
+        JobStep: Q(kind=StepKind.TRANSLATE) if name == TRANSLATOR else Q(pk=None),
+    }
+    for model, asking in asks_it.items():
+        put_off = model._default_manager.filter(asking, status=WorkStatus.WAITING, not_before__gt=Now())
+        put_off.update(not_before=Now())
     queue.wake_on_commit()
     return True
 
@@ -68,7 +74,7 @@ class ProviderStateAdmin(ReadOnlyAdmin):
     @admin.display(description="requests")
     def state(self, state: ProviderState) -> SafeString:
         """Return the state of the provider's circuit breaker, for people."""
-        if state.name not in settings.PROVIDERS:
+        if state.name not in servers():
             return badge("cancelled", "not in the settings")
         if state.is_paused:
             return badge("failed", "paused")
@@ -76,9 +82,9 @@ class ProviderStateAdmin(ReadOnlyAdmin):
             return badge("pending", "one at a time")
         return badge("done", "working")
 
-    @admin.display(description="audio is sent to")
+    @admin.display(description="sends to")
     def host(self, state: ProviderState) -> str:
-        provider = settings.PROVIDERS.get(state.name)
+        provider = servers().get(state.name)
         return provider.host if provider else NOTHING
 
     @admin.display(description="last error")

@@ -38,8 +38,10 @@ class UsageOutput(serializers.Serializer[TranscriptionJob]):
 
     requests = serializers.IntegerField(source="provider_requests", help_text="Failed ones too.")
     audio_seconds = serializers.SerializerMethodField(help_text="How much audio they transcribed.")
+    translator_tokens = serializers.IntegerField(help_text="That the chat model read and wrote.")
     cost = serializers.FloatField(
-        source="provider_cost", help_text="Of that audio, at the prices that the site has set; 0 without."
+        source="provider_cost",
+        help_text="Of that audio and those tokens, at the prices that the site has set; 0 without.",
     )
 
     def get_audio_seconds(self, job: TranscriptionJob) -> float:
@@ -96,7 +98,7 @@ class JobInListOutput(serializers.ModelSerializer[TranscriptionJob]):
         help_text="How many people speak; 0 where they were not told apart.",
     )
     timing = serializers.ChoiceField(
-        source="transcript.timing",
+        source="transcript.read_timing",
         choices=TIMINGS,
         read_only=True,
         help_text="The coarsest times in the transcript: of words, of segments, or only of windows of about "

@@ -15,10 +15,13 @@ from django.db.models.signals import post_delete, post_save
 
 from jobs_app.models import ChunkTranscription, LocalModel, TranscriptionJob, WorkStatus
 from people_app.models import User
+from speech.engines import capabilities
+from speech.engines.base import Capabilities
 from speech.engines.models import is_directory, is_here
 from speech.errors import CannotInstall, ModelNotInstalled, NotSupported
 from speech.models.catalogue import KNOWN, KnownModel
-from speech.models.store import Installed, all_installed
+from speech.models.store import Installed, all_installed, folder_of, installed
+from speech.text.languages import ENGLISH
 
 KEPT_S = 1.0
 SPEED_OF_LAST = 5000
@@ -131,11 +134,16 @@ def make_default(name: str) -> None:
     """Take a model where nobody chooses one.
 
     Raises:
-        CannotInstall: it is not on this machine.
+        CannotInstall: it is not on this machine, or knows none of the languages that the site allows.
     """
     if not is_here(name, settings.MODELS_DIR):
         raise CannotInstall(
             f"The model {name} is not installed here. Run `manage.py models install {name}` first."
+        )
+    if settings.LANGUAGES_ALLOWED and not able(name).languages.intersection(settings.LANGUAGES_ALLOWED):
+        raise CannotInstall(
+            f"The model {name} knows none of the languages in LANGUAGES_ALLOWED "
+            f"({', '.join(settings.LANGUAGES_ALLOWED)}), so that no job could be done with it."
         )
     with transaction.atomic():
         LocalModel.objects.filter(is_default=True).update(is_default=False)
@@ -156,7 +164,8 @@ def users_of(name: str) -> list[str]:
     )
     if jobs := TranscriptionJob.objects.active().filter(needs).count():
         reasons.append(f"{jobs} open job{'' if jobs == 1 else 's'} need it")
-    if people := User.objects.filter(job_defaults__model=name).count():
+    prefers = Q(job_defaults__model=name) | Q(job_defaults__fallback_model=name)
+    if people := User.objects.filter(prefers).count():
         reasons.append(f"{people} {'person prefers' if people == 1 else 'people prefer'} it")
     return reasons
 
@@ -236,15 +245,21 @@ def _speeds() -> dict[str, float]:
     return {model: audio / seconds for model, (audio, seconds) in took.items() if seconds}
 
 
+def able(model: str) -> Capabilities:
+    """Return what a model can do, without loading it."""
+    here = model not in KNOWN and installed(model, settings.MODELS_DIR)
+    return capabilities("local", model, directory=str(folder_of(model, settings.MODELS_DIR)) if here else "")
+
+
 def label_of(model: str) -> str:
     """Return how people choose a model: by a word, with its name behind it."""
+    only = ", English only" if able(model).languages == ENGLISH else ""
     known, usual = KNOWN.get(model), KNOWN.get(default_model())
     if model == default_model():
         word = "Usual"
     elif known is None or usual is None:
-        return model.rsplit("/", 1)[-1] if is_directory(model) else model
+        return f"{model.rsplit('/', 1)[-1] if is_directory(model) else model}{only}"
     else:
         order = list(KNOWN)
         word = "Faster" if order.index(model) < order.index(usual.name) else "Better, slower"
-    only = ", English only" if known and known.english_only else ""
     return f"{word}{only} ({model.rsplit('/', 1)[-1] if is_directory(model) else model})"

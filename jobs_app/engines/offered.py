@@ -10,14 +10,12 @@ from pathlib import Path
 from django.conf import settings
 
 from jobs_app.engines import devices
-from jobs_app.engines.local_models import local_models
+from jobs_app.engines.local_models import able, local_models
 from speech.engines import capabilities, load_engine
 from speech.engines.base import CPU, Capabilities, Engine, EngineSettings
 from speech.engines.models import model_path
 from speech.engines.providers import Provider
 from speech.errors import ModelUnavailable, NotSupported
-from speech.models.catalogue import KNOWN
-from speech.models.store import folder_of, installed
 
 BUILT_IN_MODELS: dict[str, Callable[[], list[str]]] = {"local": local_models, "fake": lambda: ["fake"]}
 
@@ -55,9 +53,8 @@ def capabilities_of(engine: str, model: str) -> Capabilities:
         NotSupported: there is no such engine.
     """
     provider = provider_of(engine)
-    if engine == "local" and model not in KNOWN and installed(model, settings.MODELS_DIR):
-        # Its files say which languages it knows.
-        model = str(folder_of(model, settings.MODELS_DIR))
+    if engine == "local":
+        return able(model)
     return capabilities("openai" if provider else engine, model, provider)
 
 

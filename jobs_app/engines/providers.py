@@ -19,8 +19,15 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
-from jobs_app.models import ChunkTranscription, ProviderState, WorkStatus
-from speech.engines.providers import Provider
+from jobs_app.models import (
+    ChunkTranscription,
+    JobStep,
+    LeasedWork,
+    ProviderState,
+    StepKind,
+    WorkStatus,
+)
+from speech.engines.providers import TRANSLATOR, Provider
 from speech.errors import ProviderBusy, SpeechError
 
 logger = logging.getLogger(__name__)
@@ -29,16 +36,32 @@ LONGEST_RETRY_AFTER_S = 24 * 3600
 """A provider that asks for a longer pause makes a mistake."""
 
 
+def servers() -> dict[str, Provider]:
+    """Return all providers by name: those of engines, and the translator."""
+    return settings.PROVIDERS | ({TRANSLATOR: settings.TRANSLATOR} if settings.TRANSLATOR else {})
+
+
+def server_of(work: LeasedWork) -> str:
+    """Return the name of the provider that this work asks; empty for work of this machine."""
+    if isinstance(work, ChunkTranscription):
+        return work.engine if work.engine in settings.PROVIDERS else ""
+    return TRANSLATOR if settings.TRANSLATOR and is_translation(work) else ""
+
+
+def is_translation(work: LeasedWork) -> bool:
+    return isinstance(work, JobStep) and work.kind == StepKind.TRANSLATE
+
+
 def admitting(*, within_s: float = 0) -> list[str]:
-    """Return the providers that would take a window now, or within the next `within_s` seconds."""
-    if not settings.PROVIDERS:
+    """Return the providers that would take work now, or within the next `within_s` seconds."""
+    if not servers():
         return []
-    running = _running(settings.PROVIDERS)
+    running = running_at(servers())
     states = {state.name: state for state in _states()}
     soon = timedelta(seconds=within_s)
     return [
         name
-        for name, provider in settings.PROVIDERS.items()
+        for name, provider in servers().items()
         if _admits(provider, states.get(name), running.get(name, 0), soon)
     ]
 
@@ -50,15 +73,15 @@ def down() -> dict[str, str]:
 
 
 def admit(name: str) -> bool:
-    """Whether a window of this provider may be taken now. If so, its place in the rate is taken.
+    """Whether work of this provider may be taken now. If so, its place in the rate is taken.
 
-    Call it in the transaction that takes the window, so that both are rolled back together.
+    Call it in the transaction that takes the work, so that both are rolled back together.
     """
-    provider = settings.PROVIDERS.get(name)
+    provider = servers().get(name)
     if provider is None:
         return False
     state = _locked(name)
-    if not _admits(provider, state, _running([name]).get(name, 0)):
+    if not _admits(provider, state, running_at([name]).get(name, 0)):
         return False
     _space_out(state, provider, requests=1)
     return True
@@ -77,9 +100,15 @@ def _admits(
     return running < (1 if state.down_since else provider.concurrency)
 
 
-def _running(names: Iterable[str]) -> dict[str, int]:
-    windows = ChunkTranscription.objects.filter(status=WorkStatus.RUNNING, engine__in=list(names))
-    return dict(windows.order_by().values_list("engine").annotate(Count("pk")))
+def running_at(names: Iterable[str]) -> dict[str, int]:
+    """Return how many units of work of these providers run, by provider; none for those without any."""
+    names = list(names)
+    windows = ChunkTranscription.objects.filter(status=WorkStatus.RUNNING, engine__in=names)
+    running = dict(windows.order_by().values_list("engine").annotate(Count("pk")))
+    if TRANSLATOR in names:
+        steps = JobStep.objects.filter(status=WorkStatus.RUNNING, kind=StepKind.TRANSLATE)
+        running[TRANSLATOR] = steps.count()
+    return running
 
 
 def _space_out(state: ProviderState, provider: Provider, *, requests: int) -> None:
@@ -90,6 +119,20 @@ def _space_out(state: ProviderState, provider: Provider, *, requests: int) -> No
 
 
 # --- After a request -----------------------------------------------------------------------------
+
+
+def note_answer(work: LeasedWork, requests: int, error: SpeechError | None = None) -> None:
+    """Note whether the provider that `work` asks works, for all who use it; without one, nothing.
+
+    This comes before the release of the work and its slot.
+    """
+    if name := server_of(work):
+        note_requests(name, requests)
+        if error is not None:
+            note_failure(name, error)
+        elif requests:
+            # A window without speech sends no request, so it does not prove that the provider works.
+            note_success(name)
 
 
 def note_success(name: str) -> None:
@@ -107,7 +150,7 @@ def note_success(name: str) -> None:
 
 def note_failure(name: str, error: SpeechError) -> None:
     """Note that the provider gave no transcript. Only outages count, and none that comes during a pause."""
-    if not error.outage or name not in settings.PROVIDERS:
+    if not error.outage or name not in servers():
         return
     with transaction.atomic():
         state = _locked(name)
@@ -134,11 +177,11 @@ def note_failure(name: str, error: SpeechError) -> None:
 
 @transaction.atomic
 def note_requests(name: str, requests: int) -> None:
-    """Count the requests for a window.
+    """Count the requests for one unit of work.
 
     Its place in the rate is for one request; further ones take more places.
     """
-    provider = settings.PROVIDERS.get(name)
+    provider = servers().get(name)
     if provider is None or not requests:
         return
     state = _locked(name)
@@ -147,22 +190,22 @@ def note_requests(name: str, requests: int) -> None:
         _space_out(state, provider, requests=requests - 1)
 
 
-def excuses(window: ChunkTranscription, error: SpeechError) -> bool:
-    """Whether a failed run is not the fault of its window, and so does not count as one of its attempts.
+def excuses(work: LeasedWork, error: SpeechError) -> bool:
+    """Whether a failed run is not the fault of its work, and so does not count as one of its attempts.
 
-    A provider that is busy or down excuses the window for PROVIDER_PATIENCE_S. An outage of a provider that
-    is not down may be the window's fault: a window that a provider never answers in time must not be tried
-    for ever.
+    A provider that is busy or down excuses the work for PROVIDER_PATIENCE_S. An outage of a provider that
+    is not down may be the work's fault: what a provider never answers in time must not be tried for ever.
     """
-    if not error.outage:
+    if not error.outage or not (isinstance(work, ChunkTranscription) or is_translation(work)):
         return False
     patient = Now() - timedelta(seconds=settings.PROVIDER_PATIENCE_S)
-    rows = ChunkTranscription.objects.filter(pk=window.pk)
+    rows = type(work)._default_manager.filter(pk=work.pk)
     if not rows.filter(Q(outage_since=None) | Q(outage_since__gt=patient)).exists():
         return False
     if isinstance(error, ProviderBusy):
-        return window.engine in settings.PROVIDERS
-    return ProviderState.objects.filter(name=window.engine, down_since__gt=patient).exists()
+        return bool(server_of(work))
+    name = work.engine if isinstance(work, ChunkTranscription) else TRANSLATOR
+    return ProviderState.objects.filter(name=name, down_since__gt=patient).exists()
 
 
 def _pause_s(doublings: int) -> float:

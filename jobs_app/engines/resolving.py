@@ -32,7 +32,8 @@ def resolve_options(**given: Any) -> JobOptions:
     """
     rows = {row.name: row for row in all_options()}
     values = {name: rows[name].value(value) for name, value in given.items()}
-    asked = JobOptions(**values, language_wish=given.get("language", "").strip())
+    translator = settings.TRANSLATOR.models[0] if settings.TRANSLATOR and values.get("translate_to") else ""
+    asked = JobOptions(**values, language_wish=given.get("language", "").strip(), translator=translator)
     engine, model = _offered(asked.engine or settings.DEFAULT_ENGINE, asked.model)
     _check_able(engine, model, asked)
     check_count(asked.min_speakers, asked.max_speakers)
@@ -62,7 +63,10 @@ def check_count(at_least: int | None, at_most: int | None) -> None:
 def transcribe_options(wanted: JobOptions) -> TranscribeOptions:
     """Return what the engine is asked of each window: those options that the engine knows, too."""
     same = {each.name for each in fields(TranscribeOptions)} - {"prior"}
-    return TranscribeOptions(**{name: getattr(wanted, name) for name in same}, prior=language_prior(wanted))
+    options = TranscribeOptions(
+        **{name: getattr(wanted, name) for name in same}, prior=language_prior(wanted)
+    )
+    return replace(options, translate_to="") if wanted.translator else options
 
 
 def language_prior(wanted: JobOptions) -> LanguagePrior:
@@ -78,7 +82,8 @@ def language_prior(wanted: JobOptions) -> LanguagePrior:
 
 def script_of(wanted: JobOptions) -> Script:
     """Return the Chinese script for the transcript; '' means as the engine writes it."""
-    return "" if wanted.translate_to else read_language(wanted.language_wish).script
+    by_engine = wanted.translate_to and not wanted.translator
+    return "" if by_engine else read_language(wanted.language_wish).script
 
 
 def track_wish(wanted: JobOptions) -> TrackWish:

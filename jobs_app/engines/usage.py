@@ -13,6 +13,7 @@ from django.db.models import Count, F
 from jobs_app.models import ChunkTranscription, TranscriptionJob, WorkStatus
 
 MS_PER_MINUTE = 60_000
+TOKENS_PER_PRICE = 1_000_000
 
 
 class EngineUsed(TypedDict):
@@ -35,6 +36,22 @@ def add(window: ChunkTranscription, requests: int, *, audio_ms: int = 0) -> None
         provider_requests=F("provider_requests") + requests,
         provider_audio_ms=F("provider_audio_ms") + audio_ms,
         provider_cost=F("provider_cost") + cost,
+    )
+
+
+def add_tokens(job_id: uuid.UUID, requests: int, *, input_tokens: int = 0, output_tokens: int = 0) -> None:
+    """Count what a job sent to the translator, at the translator's prices.
+
+    Call it in the transaction that stores the result, under the job's lock.
+    """
+    provider = settings.TRANSLATOR
+    if provider is None or not requests:
+        return
+    cost = provider.input_price * input_tokens + provider.output_price * output_tokens
+    TranscriptionJob.objects.filter(pk=job_id).update(
+        provider_requests=F("provider_requests") + requests,
+        translator_tokens=F("translator_tokens") + input_tokens + output_tokens,
+        provider_cost=F("provider_cost") + (cost / TOKENS_PER_PRICE).quantize(Decimal("0.000001")),
     )
 
 

@@ -19,7 +19,9 @@ from django.db.models.functions import Coalesce, Greatest, Now
 
 from jobs_app.engines import providers
 from jobs_app.leases.next_work import Candidate, candidates, lines_of
+from jobs_app.leases.waiting import steps_for_workers, translations
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind, Turn, WorkStatus
+from speech.engines.providers import TRANSLATOR
 
 Work = TypeVar("Work", bound=LeasedWork)
 TRIES = 8
@@ -38,7 +40,11 @@ def worker_name(pid: int | None = None) -> str:
 
 
 def claimable(model: type[Work]) -> QuerySet[Work]:
-    return model._default_manager.filter(status=WorkStatus.WAITING, not_before__lte=Now())
+    return _due(model._default_manager.all())
+
+
+def _due(work: QuerySet[Work]) -> QuerySet[Work]:
+    return work.filter(status=WorkStatus.WAITING, not_before__lte=Now())
 
 
 def claimable_live() -> QuerySet[JobStep]:
@@ -51,17 +57,18 @@ def claimable_work(
 ) -> list[QuerySet[JobStep] | QuerySet[ChunkTranscription]]:
     """Return the work that could be claimed now.
 
-    With `remote`, these are the windows for which their provider has a free slot, or will have one within
+    With `remote`, this is the work for which its provider has a free slot, or will have one within
     `within_s`.
     """
     windows = claimable(ChunkTranscription)
     if remote:
         names = providers.admitting(within_s=within_s)
-        return [windows.filter(engine__in=names)] if names else []
+        steps = [_due(translations())] if TRANSLATOR in names else []
+        return [windows.filter(engine__in=names), *steps] if names else []
     # A window of a provider that was removed from the settings is here, too, because it needs no slot to
     # fail.
     return [
-        claimable(JobStep).exclude(kind=StepKind.LIVE),
+        _due(steps_for_workers()),
         windows.exclude(engine__in=list(settings.PROVIDERS)),
     ]
 

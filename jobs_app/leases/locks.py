@@ -3,6 +3,7 @@
     recording -> job -> its units of work -> its live text
                  job -> sound -> the unit that joins it
     provider -> a unit of work -> turn
+    person -> job -> known voice
 
 Each transaction locks the rows that it needs in one of these orders, and may leave out any of them. A
 recording locks its own row (`jobs_app.recordings.Recording.lock`). The guard of a process, which renews the

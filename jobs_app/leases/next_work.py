@@ -22,7 +22,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from jobs_app.engines import providers
 from jobs_app.leases import waiting
@@ -30,6 +30,7 @@ from jobs_app.leases.held import WORK_MODELS
 from jobs_app.leases.ranks import REFINEMENT_RANK, Precedence
 from jobs_app.leases.waiting import Line
 from jobs_app.models import WORK_OPEN, ChunkTranscription, JobStep, Runner, StepKind, WorkStatus
+from speech.engines.providers import TRANSLATOR
 
 # A claim tries this many of the best rows before it looks again, because workers compete for the same rows.
 CANDIDATES = 8
@@ -62,15 +63,17 @@ def _running(lines: list[Line]) -> Counter[tuple[str, int]]:
     """Return how many units run in the places for which these lines wait, by provider and person."""
     windows = ChunkTranscription._default_manager.filter(status=WorkStatus.RUNNING).order_by()
     running: Counter[tuple[str, int]] = Counter()
+    translates = Q(kind=StepKind.TRANSLATE) if settings.TRANSLATOR else Q(pk=None)
     for engine, owner, n in windows.values_list("engine", "owner").annotate(n=Count("pk")):
         running[engine if engine in settings.PROVIDERS else "", owner] += n
+    # What live hosts do takes no worker from anybody.
+    steps = JobStep._default_manager.filter(status=WorkStatus.RUNNING).exclude(kind=StepKind.LIVE).order_by()
     if not lines[0].provider:
-        # What live hosts do takes no worker from anybody.
-        steps = (
-            JobStep._default_manager.filter(status=WorkStatus.RUNNING).exclude(kind=StepKind.LIVE).order_by()
-        )
-        for owner, n in steps.values_list("owner").annotate(n=Count("pk")):
+        for owner, n in steps.exclude(translates).values_list("owner").annotate(n=Count("pk")):
             running["", owner] += n
+    elif settings.TRANSLATOR:
+        for owner, n in steps.filter(translates).values_list("owner").annotate(n=Count("pk")):
+            running[TRANSLATOR, owner] += n
     return running
 
 

@@ -18,6 +18,7 @@ from django.db.models.functions import Now
 
 from jobs_app.leases.ranks import RANKS, Precedence
 from jobs_app.models import ChunkTranscription, JobStep, LeasedWork, StepKind, Turn, WorkStatus
+from speech.engines.providers import TRANSLATOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +53,28 @@ class Line:
 
     def units(self) -> QuerySet[LeasedWork]:
         work: QuerySet[LeasedWork] = (
-            JobStep._default_manager.exclude(kind=StepKind.LIVE)
+            (translations() if self.provider else steps_for_workers())
             if self.engine is None
             else ChunkTranscription._default_manager.filter(engine=self.engine)
         )
         return work.filter(
             status=WorkStatus.WAITING, rank=self.rank, owner=self.owner_id, not_before__lte=Now()
         )
+
+
+def translations() -> QuerySet[JobStep]:
+    """Return the steps that wait for the translator."""
+    return JobStep._default_manager.filter(kind=StepKind.TRANSLATE)
+
+
+def steps_for_workers() -> QuerySet[JobStep]:
+    """Return the steps that workers do, which are not those of live hosts and of the translator."""
+    return JobStep._default_manager.exclude(kind__in=_not_for_workers())
+
+
+def _not_for_workers() -> list[StepKind]:
+    # If the translator was removed from the settings, its work needs no slot to fail.
+    return [StepKind.LIVE, *([StepKind.TRANSLATE] if settings.TRANSLATOR else [])]
 
 
 def lines(*, providers: Collection[str] | None = None) -> list[Line]:
@@ -70,11 +86,16 @@ def lines(*, providers: Collection[str] | None = None) -> list[Line]:
     if providers is not None and not far:
         return []
     with connection.cursor() as cursor:
-        cursor.execute(_sql(remote=providers is not None, n_engines=len(far)), far)
+        # What is written into the statement are names of this program.
+        if providers is None:
+            steps = " AND ".join(f"w.kind <> '{kind.value}'" for kind in _not_for_workers())
+        else:
+            steps = f"w.kind = '{StepKind.TRANSLATE.value}'" if TRANSLATOR in far else ""
+        cursor.execute(_sql(remote=providers is not None, n_engines=len(far), steps_are=steps), far)
         rows = cursor.fetchall()
     return [
         Line(
-            engine=engine,
+            engine=None if engine == TRANSLATOR else engine,
             provider="" if providers is None else engine,
             rank=rank,
             owner_id=owner_id,
@@ -88,14 +109,16 @@ def lines(*, providers: Collection[str] | None = None) -> list[Line]:
 
 
 @cache
-def _sql(*, remote: bool, n_engines: int) -> str:
+def _sql(*, remote: bool, n_engines: int, steps_are: str) -> str:
     """Return the statement. Each `SELECT … LIMIT 1` in it is one look into an index of the work that waits.
+
+    `steps_are` is the condition on steps; if it is empty, there are none.
 
     Its order is that of the index and has more columns than the answer needs. With fewer columns, PostgreSQL
     may use the index of owners; with EXISTS, it may read all waiting rows at once.
 
-    Steps are only for workers, but for those of live hosts. A window of a provider that was removed from the
-    settings is for workers, too, because it needs no slot to fail.
+    A window of a provider that was removed from the settings is for workers, because it needs no slot to
+    fail. Steps that wait for the translator have its name as their engine.
     """
     windows, steps, turns = (model._meta.db_table for model in (ChunkTranscription, JobStep, Turn))
     compiler = Turn._default_manager.all().query.get_compiler(connection=connection)
@@ -106,13 +129,14 @@ def _sql(*, remote: bool, n_engines: int) -> str:
     choice = f"AND e.engine {'' if remote else 'NOT '}IN ({engines})" if n_engines else ""
     lane = "due.engine" if remote else "''"
     window = f"FROM {windows} w WHERE w.status = 'waiting'"
-    step = f"FROM {steps} w WHERE w.status = 'waiting' AND w.kind <> '{StepKind.LIVE.value}'"
+    step = f"FROM {steps} w WHERE w.status = 'waiting' AND {steps_are or '1 = 0'}"
+    step_engine = f"'{TRANSLATOR}'" if remote else "NULL"
     next_owner = "ORDER BY w.owner_id, w.left_ms, w.queued_at LIMIT 1"
     next_unit = "ORDER BY w.left_ms, w.queued_at LIMIT 1"
     # The statement contains only names of tables and numbers. Values from the settings are parameters.
     of_steps = f"""
         UNION ALL
-        SELECT NULL, s.rank, s.owner_id FROM steps s WHERE s.owner_id IS NOT NULL AND (
+        SELECT {step_engine}, s.rank, s.owner_id FROM steps s WHERE s.owner_id IS NOT NULL AND (
             SELECT w.id {step} AND w.rank = s.rank AND w.owner_id = s.owner_id AND w.not_before <= {now}
             {next_unit}) IS NOT NULL"""  # noqa: S608
     return f"""
@@ -147,7 +171,7 @@ def _sql(*, remote: bool, n_engines: int) -> str:
         SELECT l.engine, l.rank, l.owner_id FROM windows l WHERE l.owner_id IS NOT NULL AND (
             SELECT w.id {window} AND w.engine = l.engine AND w.rank = l.rank AND w.owner_id = l.owner_id
             AND w.not_before <= {now} {next_unit}) IS NOT NULL
-        {"" if remote else of_steps}
+        {of_steps if steps_are else ""}
     )
     SELECT due.engine, due.rank, due.owner_id, t.served_at, t.spent_until > {now}, t.begun, t.passed
     FROM due LEFT JOIN {turns} t ON t.owner_id = due.owner_id AND t.engine = {lane}

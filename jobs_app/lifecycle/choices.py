@@ -104,7 +104,7 @@ def retry_job(job_id: uuid.UUID) -> bool:
             "Another job of this recording has not ended. Wait for it, or cancel it first."
         ) from e
     # Failed windows start again with the first engine, because the reason for its failure may be gone.
-    windows = {"engine": job.engine, "model": job.model, "fallback_reason": "", "outage_since": None}
+    windows = {"engine": job.engine, "model": job.model, "fallback_reason": ""}
     again = (WorkStatus.FAILED, WorkStatus.CANCELLED)
     if job.session.finished_at is not None:
         # Nobody speaks any more, so workers do the rest.
@@ -114,6 +114,7 @@ def retry_job(job_id: uuid.UUID) -> bool:
             status=WorkStatus.WAITING,
             attempt=0,
             not_before=Now(),
+            outage_since=None,
             error_code="",
             error="",
             **(windows if model is ChunkTranscription else {}),

@@ -25,6 +25,7 @@ from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.finishing import close_if_complete
 from jobs_app.lifecycle.live import hand_over
 from jobs_app.lifecycle.speakers import give_up_speakers
+from jobs_app.lifecycle.translation import note_translation
 from jobs_app.models import (
     JOB_ACTIVE,
     ChunkTranscription,
@@ -69,7 +70,7 @@ def _settle(
     columns: dict[str, Any] = {"error_code": error.code, "error": str(error)}
     window = work if isinstance(work, ChunkTranscription) else None
     fallback = job is not None and window is not None and _may_fall_back(job, window)
-    if window is not None and not fallback and providers.excuses(window, error):
+    if not fallback and providers.excuses(work, error):
         columns |= {"attempt": F("attempt") - 1, "outage_since": Coalesce(F("outage_since"), Now())}
         released = release(
             work, WorkStatus.WAITING, still=still, not_before=Now() + _wait(work, error), **columns
@@ -91,6 +92,8 @@ def _settle(
             _give_up(job, work, error, columns["error"])
     if window is not None and released:
         usage.add(window, error.requests)
+    elif job is not None and providers.is_translation(work):
+        usage.add_tokens(job.pk, error.requests)
     return released
 
 
@@ -119,13 +122,16 @@ def _give_up(job: TranscriptionJob, work: LeasedWork, error: SpeechError, said: 
     """End what depends on `work`, which has failed for good. If it is a step, its job fails at once.
 
     If it is a window, the job's other windows are done first, unless they would fail in the same way. What
-    live hosts cannot hear is left to windows, and a job without speakers goes on.
+    live hosts cannot hear is left to windows, and a job without speakers or a translation goes on.
     """
     if isinstance(work, JobStep) and work.kind == StepKind.LIVE:
         if job.status in JOB_ACTIVE:
             hand_over(job, owner_id=work.owner_id)
     elif isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS:
         give_up_speakers(job, owner_id=work.owner_id)
+    elif providers.is_translation(work):
+        note_translation(job, owner_id=work.owner_id)
+        close_if_complete(job, owner_id=work.owner_id)
     elif not error.permanent and not isinstance(work, JobStep):
         close_if_complete(job, owner_id=work.owner_id)
     elif job.status in JOB_ACTIVE:

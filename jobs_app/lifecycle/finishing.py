@@ -16,10 +16,12 @@ from jobs_app.leases import queue
 from jobs_app.leases.held import release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import note_left
+from jobs_app.lifecycle.carrying import carry_names
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.languages import hear_outvoted_again
 from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
 from jobs_app.lifecycle.summary import summarise
+from jobs_app.lifecycle.untranslated import begin_translation, is_translation_due
 from jobs_app.lifecycle.voices import are_speakers_due, begin_speakers, hear_voices_so_far, keep_voices
 from jobs_app.models import (
     JOB_ACTIVE,
@@ -36,6 +38,9 @@ from jobs_app.models.transcripts import Segment
 from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
 from speech.text.spacing import join_texts
 from speech.types import SpeechSegment, Transcription
+
+NOT_OF_ALL = (StepKind.LIVE, StepKind.SPEAKERS, StepKind.TRANSLATE)
+"""The steps that only some jobs have before they are finished."""
 
 
 @transaction.atomic
@@ -111,7 +116,7 @@ def _store_segments(
 
 
 def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
-    """Add the next step if every window is done: SPEAKERS, if they are asked for, and then the last one.
+    """Add the next step if every window is done: SPEAKERS and TRANSLATE if they are asked for, and FINISH.
 
     Fail the job if a window failed and none is left to do.
 
@@ -131,11 +136,14 @@ def close_if_complete(job: TranscriptionJob, *, owner_id: int) -> None:
         failed = job.windows.filter(status=WorkStatus.FAILED).order_by("start_ms").first()
         assert failed is not None  # noqa: S101  counted above, under the job's lock
         end_job(job, JobStatus.FAILED, error_code=failed.error_code, error=failed.error)
-    elif list(
-        job.steps.exclude(kind__in=(StepKind.LIVE, StepKind.SPEAKERS)).values_list("kind", "status")
-    ) == [(StepKind.PREPARE, WorkStatus.DONE)]:
+    elif list(job.steps.exclude(kind__in=NOT_OF_ALL).values_list("kind", "status")) == [
+        (StepKind.PREPARE, WorkStatus.DONE)
+    ]:
         if are_speakers_due(job):
             begin_speakers(job, owner_id=owner_id)
+            return
+        # Segments are cut where another person begins, so they are translated after that.
+        if is_translation_due(job) and begin_translation(job, owner_id=owner_id):
             return
         add_step(job, StepKind.FINISH, owner_id=owner_id)
         queue.wake_on_commit()
@@ -155,6 +163,7 @@ def finish_job(step: JobStep) -> bool:
     if session is None or job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
     summarise(job, owner_id=step.owner_id)
+    carry_names(job)
     end_job(job, JobStatus.COMPLETED, progress=100)
     session.job_completed(job)
     if to_be_refined(job):

@@ -92,7 +92,7 @@ def _check_engine(job: TranscriptionJob) -> None:
             f"The engine {options.engine} does not hear recordings while they are spoken; the text follows. "
             "Choose the engine of this server for live words."
         )
-    if options.translate_to:
+    if options.translate_to and not options.translator:
         raise LiveUnavailable("Translations are made when the recording is longer; the text follows.")
 
 

@@ -37,14 +37,24 @@ class NoSuchSpeaker(Refusal):
     sentence = "This transcript has no speaker with this label. Take a label of its speakers."
 
 
-def _lock_told(job_id: uuid.UUID) -> TranscriptionJob:
+def lock_told(job_id: uuid.UUID) -> TranscriptionJob:
+    """Lock a job whose speakers are told apart.
+
+    Raises:
+        NotReady: nobody is told apart in this transcript.
+    """
     job = lock_job(job_id)
     if job is None or not job.speakers.exists():
         raise NotReady("Nobody is told apart in this transcript. Have its speakers told apart first.")
     return job
 
 
-def _find(job: TranscriptionJob, label: str) -> Speaker:
+def find_speaker(job: TranscriptionJob, label: str) -> Speaker:
+    """Return the speaker with this label.
+
+    Raises:
+        NoSuchSpeaker: there is none.
+    """
     speaker = job.speakers.filter(label=label).first()
     if speaker is None:
         raise NoSuchSpeaker(f"This transcript has no speaker {label[:40]!r}. Take a label of its speakers.")
@@ -59,8 +69,8 @@ def rename_speaker(job_id: uuid.UUID, label: str, name: str) -> None:
         NotReady: nobody is told apart in this transcript.
         NoSuchSpeaker: it has no speaker with this label.
     """
-    job = _lock_told(job_id)
-    speaker = _find(job, label)
+    job = lock_told(job_id)
+    speaker = find_speaker(job, label)
     speaker.name = " ".join(name.split())
     speaker.save(update_fields=["name"])
 
@@ -73,13 +83,13 @@ def merge_speakers(job_id: uuid.UUID, label: str, into: str | None) -> None:
         NotReady: nobody is told apart in this transcript.
         NoSuchSpeaker: it has no speaker with one of these labels.
     """
-    job = _lock_told(job_id)
-    speaker = _find(job, label)
+    job = lock_told(job_id)
+    speaker = find_speaker(job, label)
     if into is None:
         speaker.merged_into = None
         speaker.save(update_fields=["merged_into"])
     else:
-        other = _find(job, into)
+        other = find_speaker(job, into)
         target = other.merged_into or other
         if target.pk != speaker.pk:
             job.speakers.filter(merged_into=speaker).update(merged_into=target)

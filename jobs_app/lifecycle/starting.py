@@ -43,7 +43,11 @@ if TYPE_CHECKING:
     from people_app.models import User
 
 
-STAGES = {StepKind.PREPARE: JobStage.PREPARING, StepKind.LIVE: JobStage.TRANSCRIBING}
+STAGES = {
+    StepKind.PREPARE: JobStage.PREPARING,
+    StepKind.LIVE: JobStage.TRANSCRIBING,
+    StepKind.TRANSLATE: JobStage.TRANSLATING,
+}
 """The stage of a job that one of these steps begins."""
 RECENT_JOBS = 10
 """So many recordings of a person tell which language the next one is likely to be in."""
@@ -197,7 +201,8 @@ def note_start(work: LeasedWork) -> None:
     if isinstance(work, JobStep):
         if work.kind == StepKind.CORRECT:
             return
-        if work.kind == StepKind.SPEAKERS and (job.status not in JOB_ACTIVE or not job.planned):
+        again = work.kind in (StepKind.SPEAKERS, StepKind.TRANSLATE)
+        if again and (job.status not in JOB_ACTIVE or not job.planned):
             # It hears the voices of a recording that goes on, or does its work anew.
             return
         stage = STAGES.get(StepKind(work.kind), JobStage.FINISHING)

@@ -9,7 +9,14 @@ from django.db.models.functions import Coalesce
 
 from jobs_app.engines.resolving import language_prior
 from jobs_app.models import TranscriptionJob
-from jobs_app.models.transcripts import SegmentKind, Transcript, TranscriptText, stored_correction
+from jobs_app.models.transcripts import (
+    TRANSLATED,
+    SegmentKind,
+    Transcript,
+    TranscriptText,
+    as_read,
+    stored_correction,
+)
 from jobs_app.vocabulary.vocabulary import vocabulary_of
 from speech.languages.vote import Vote, is_guess
 from speech.text.spacing import join_texts
@@ -41,17 +48,34 @@ def summarise(job: TranscriptionJob, *, owner_id: int) -> None:
         found["language_confidence"] = certain[language] / speech_ms if speech_ms else None
         found["language_is_guess"] = is_guess(language, votes, language_prior(job.short_options))
     raw_text, text = join_texts(raw_texts), join_texts(texts)
+    translation = translation_of(job)
+    read = as_read(text, translation)
     Transcript.objects.filter(job=job).update(
         timing=next((timing for timing in COARSEST_FIRST if timing in timings), ""),
-        total_words=count_total_words(text),
+        total_words=count_total_words(read),
         **found,
         **_measured(job),
     )
     TranscriptText.objects.filter(transcript=job.pk).update(
         raw_text=raw_text,
         corrected_text=stored_correction(text, raw_text),
+        translated_text=translation,
         # This is not the sum over the windows, because a phrase may begin in one window and end in the next.
-        word_counts=vocabulary_of(owner_id).count(text),
+        word_counts=vocabulary_of(owner_id).count(read),
+    )
+
+
+def translation_of(job: TranscriptionJob) -> str | None:
+    """Return the whole text as the translator has left it; None if it has not translated.
+
+    Segments that it did not translate are there as they were said.
+    """
+    if not Transcript.objects.filter(job=job, translation_state__in=TRANSLATED).exists():
+        return None
+    columns = ("translated_text", "corrected_text", "raw_text")
+    rows = job.segments.filter(kind=SegmentKind.FINAL).order_by("start_ms", "number")
+    return join_texts(
+        [translated or as_read(raw, corrected) for translated, corrected, raw in rows.values_list(*columns)]
     )
 
 

@@ -5,6 +5,7 @@ Each function is one short transaction, or part of one, which locks the job befo
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -42,9 +43,15 @@ def hear_voices_so_far(job: TranscriptionJob, *, owner_id: int) -> None:
     """Have voices heard in windows where that was not done with the text. The caller holds the lock on `job`.
 
     These are windows that were heard live, or that a provider transcribes. So while a recording goes on, only
-    the last of its voices are left for its end.
+    the last of its voices are left for its end. A step that has ended its worker at each attempt is left for
+    the end, too: otherwise it would end workers again with each new window.
     """
-    if job.short_options.diarize and unheard(job).exists():
+    if not job.short_options.diarize:
+        return
+    lost = job.steps.filter(
+        kind=StepKind.SPEAKERS, status=WorkStatus.FAILED, attempt__gte=settings.MAX_ATTEMPTS
+    )
+    if unheard(job).exists() and not lost.exists():
         begin_speakers(job, owner_id=owner_id)
 
 

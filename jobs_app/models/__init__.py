@@ -11,6 +11,7 @@ from jobs_app.models.jobs import (
     TranscriptionJob,
     TranscriptionJobQuerySet,
 )
+from jobs_app.models.known_voices import KnownVoice, KnownVoiceSample, VoiceSuggestion
 from jobs_app.models.live import LIVE_HOST_SILENT_AFTER, LiveHost, LiveText
 from jobs_app.models.local_models import LocalModel
 from jobs_app.models.loose import LooseFile
@@ -18,8 +19,15 @@ from jobs_app.models.options import JobPriority
 from jobs_app.models.providers import ProviderState
 from jobs_app.models.runners import RUNNER_SILENT_AFTER, Runner, SweepTurn
 from jobs_app.models.sound import PlacedChunk, SoundTrack, Waveform
-from jobs_app.models.speakers import Speaker, SpeakerTurns, WindowVoices
-from jobs_app.models.transcripts import Segment, SegmentKind, SpeakersState, Transcript, TranscriptText
+from jobs_app.models.speakers import Speaker, SpeakerTurns, SpeakerVoice, WindowVoices
+from jobs_app.models.transcripts import (
+    Segment,
+    SegmentKind,
+    SpeakersState,
+    Transcript,
+    TranscriptText,
+    TranslationState,
+)
 from jobs_app.models.turns import Turn
 from jobs_app.models.vocabulary import Correction, TargetList
 from jobs_app.models.work import (
@@ -47,6 +55,8 @@ __all__ = [
     "JobStage",
     "JobStatus",
     "JobStep",
+    "KnownVoice",
+    "KnownVoiceSample",
     "LeasedWork",
     "LiveHost",
     "LiveText",
@@ -61,6 +71,7 @@ __all__ = [
     "SoundTrack",
     "Speaker",
     "SpeakerTurns",
+    "SpeakerVoice",
     "SpeakersState",
     "StepKind",
     "SweepTurn",
@@ -69,7 +80,9 @@ __all__ = [
     "TranscriptText",
     "TranscriptionJob",
     "TranscriptionJobQuerySet",
+    "TranslationState",
     "Turn",
+    "VoiceSuggestion",
     "Waveform",
     "WindowVoices",
     "WorkStatus",

@@ -52,6 +52,7 @@ class JobStage(models.TextChoices):
     WAITING = "waiting"
     PREPARING = "preparing"
     TRANSCRIBING = "transcribing"
+    TRANSLATING = "translating"
     FINISHING = "finishing"
     ENDED = "ended"
 
@@ -73,7 +74,8 @@ class TranscriptionJobQuerySet(models.QuerySet["TranscriptionJob"]):
 
     def with_text(self) -> TranscriptionJobQuerySet:
         """Add `text`, the text of the transcript, for filters and excerpts. It is not fetched."""
-        return self.alias(text=Coalesce("transcript__texts__corrected_text", "transcript__texts__raw_text"))
+        said = Coalesce("transcript__texts__corrected_text", "transcript__texts__raw_text")
+        return self.alias(text=Coalesce("transcript__texts__translated_text", said))
 
     def create_with(self, options: JobOptions, **columns: object) -> TranscriptionJob:
         """Create a job with `options`. Each option is stored where its row of the table says.
@@ -172,10 +174,18 @@ class TranscriptionJob(models.Model):
         db_default=0,
         help_text="The number of the next segment. It grows under the job's lock, and never falls.",
     )
-    provider_requests = models.PositiveIntegerField(default=0, help_text="To providers, failed ones too.")
+    provider_requests = models.PositiveIntegerField(
+        default=0, help_text="To providers and the translator, failed ones too."
+    )
     provider_audio_ms = models.PositiveBigIntegerField(default=0, help_text="That providers transcribed.")
     provider_cost = models.DecimalField(
-        max_digits=12, decimal_places=6, default=0, help_text="Of that audio, at the price of its time."
+        max_digits=12,
+        decimal_places=6,
+        default=0,
+        help_text="Of that audio and of the translator's tokens, at the prices of their time.",
+    )
+    translator_tokens = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="Of the chat model that translated, sent and answered."
     )
 
     objects = TranscriptionJobQuerySet.as_manager()

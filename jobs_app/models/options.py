@@ -139,7 +139,7 @@ def _known_language(wish: str) -> str:
 
 def _translation(wish: str) -> str:
     try:
-        return read_language(wish).code
+        return str(read_language(wish))
     except UnknownLanguage as error:
         raise NotSupported(str(error), option="translate_to") from error
 
@@ -269,12 +269,17 @@ class JobOptions:
         "",
         label="Translate into",
         help="The language to translate into, written as `language` is; empty: as it is spoken.",
-        # /v1/ has its own address for translations.
-        doors=EVERYWHERE - {Door.OPENAI},
+        page_help="The language in which the transcript is read.",
         max_length=40,
         read=_translation,
         answered_as="translated_to",
         answer_help="The language of the transcript; empty: as spoken.",
+    )
+    translator: str = option(
+        "",
+        label="Translator",
+        help="The chat model that translates; empty: the engine does, or nobody.",
+        doors=frozenset(),
     )
     refine: bool = option(
         True,

@@ -1,7 +1,8 @@
 """Who speaks in a job: what was heard of the voices in each window, and what was found from all of them.
 
-The voices of a window are personal (biometric) data. They are in a table of their own, so that nothing reads
-them by the way, and go with the window: with its job, its recording and its owner.
+The voices of a window and of a speaker are personal (biometric) data. They are in tables of their own, so
+that nothing reads them by the way, and go with the window or the speaker: with the job, the recording and the
+owner.
 """
 
 from __future__ import annotations
@@ -89,3 +90,17 @@ class Speaker(models.Model):
     @property
     def shown_name(self) -> str:
         return self.name or f"Speaker {self.number + 1}"
+
+
+class SpeakerVoice(models.Model):
+    """What a speaker of a job sounds like, so that people can save the voice and later jobs know it."""
+
+    speaker = models.OneToOneField(Speaker, on_delete=models.CASCADE, primary_key=True, related_name="voice")
+    packed = models.BinaryField(help_text="One vector, as `speech.speakers` packs it, with a version.")
+    clean_ms = models.PositiveIntegerField(help_text="How much speech it is the mean of.")
+
+    class Meta:
+        verbose_name_plural = "voices of speakers"
+
+    def __str__(self) -> str:
+        return f"voice of speaker {self.speaker_id}"

@@ -32,6 +32,20 @@ class SpeakersState(models.TextChoices):
     FAILED = "failed", "Failed"
 
 
+class TranslationState(models.TextChoices):
+    """How far the translation of a transcript by the translator has come.
+
+    It is empty until it has ended, and if the engine translated or nobody wanted a translation.
+    """
+
+    NONE = "", "Not translated"
+    DONE = "done", "Translated"
+    PARTLY = "partly", "Partly translated"
+    FAILED = "failed", "Failed"
+    SAME = "same", "In that language already"
+
+
+TRANSLATED = (TranslationState.DONE, TranslationState.PARTLY)
 SPEAKERS_KNOWN = (SpeakersState.TOLD, SpeakersState.UNSURE)
 
 
@@ -71,6 +85,17 @@ class Transcript(models.Model):
     n_speakers = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="How many people speak, where they were told apart."
     )
+    translation_state = models.CharField(
+        max_length=6,
+        choices=TranslationState.choices,
+        default=TranslationState.NONE,
+        db_default=TranslationState.NONE,
+        blank=True,
+        help_text="How the translation by the translator ended.",
+    )
+    n_untranslated = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How many segments the translator could not translate."
+    )
 
     def __str__(self) -> str:
         return f"transcript of job {self.job_id}"
@@ -80,7 +105,19 @@ class Transcript(models.Model):
         """The language of the text: what it was translated to, or what was heard, or else what was
         asked for.
         """
-        return self.job.short_options.translate_to or self.detected_language or self.job.language
+        translated_to = self.job.short_options.translate_to
+        if self.translation_state in (TranslationState.FAILED, TranslationState.SAME):
+            translated_to = ""
+        return translated_to or self.spoken_language
+
+    @property
+    def spoken_language(self) -> str:
+        return self.detected_language or self.job.language
+
+    @property
+    def read_timing(self) -> str:
+        """The coarsest times of what people read. The words of a translation have none."""
+        return "segments" if self.timing == "words" and self.translation_state in TRANSLATED else self.timing
 
     @property
     def text(self) -> str:
@@ -101,6 +138,9 @@ class TranscriptText(models.Model):
     corrected_text = models.TextField(  # noqa: DJ001  empty is a text, too
         null=True, blank=True, help_text="NULL: nothing was corrected."
     )
+    translated_text = models.TextField(  # noqa: DJ001  empty is a text, too
+        null=True, blank=True, help_text="By the translator. NULL: it did not translate."
+    )
     word_counts = models.JSONField(default=dict, blank=True)
 
     def __str__(self) -> str:
@@ -108,6 +148,12 @@ class TranscriptText(models.Model):
 
     @property
     def text(self) -> str:
+        """What people read: the translation, or else what was said."""
+        return as_read(self.original, self.translated_text)
+
+    @property
+    def original(self) -> str:
+        """What was said, with corrections. It is the engine's translation if that translated."""
         return as_read(self.raw_text, self.corrected_text)
 
 
@@ -168,6 +214,11 @@ class Segment(models.Model):
     corrected_words = models.TextField(  # noqa: DJ001  empty are no words
         null=True, blank=True, help_text="Of the corrected text. NULL: they are stored as `raw_words` are."
     )
+    translated_text = models.TextField(  # noqa: DJ001  empty says that there is none
+        null=True,
+        blank=True,
+        help_text="By the translator. NULL: it was not asked, or not yet; empty: it could not do this one.",
+    )
 
     class Meta:
         ordering = ["start_ms", "number"]
@@ -188,8 +239,10 @@ class Segment(models.Model):
 
     @property
     def text(self) -> str:
+        """What was said, with corrections."""
         return as_read(self.raw_text, self.corrected_text)
 
     @property
     def words(self) -> tuple[Word, ...]:
+        """The words of `text`."""
         return decode_words(as_read(self.raw_words, self.corrected_words), self.text)

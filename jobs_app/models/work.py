@@ -57,6 +57,9 @@ class LeasedWork(models.Model):
     lease_until = models.DateTimeField(null=True, blank=True)
     worker = models.CharField(max_length=100, blank=True, help_text="host:pid of the last run.")
     progress_ms = models.PositiveBigIntegerField(default=0, help_text="Audio done in this run.")
+    outage_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it fails only because its provider is away."
+    )
     error_code = models.CharField(max_length=40, blank=True)
     error = models.TextField(blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -89,6 +92,7 @@ class StepKind(models.TextChoices):
     CORRECT = "correct"
     LIVE = "live"
     SPEAKERS = "speakers"
+    TRANSLATE = "translate"
 
 
 class JobStep(LeasedWork):
@@ -100,7 +104,9 @@ class JobStep(LeasedWork):
     the sound and to no job, so that it neither delays a job nor ends with it. LIVE hears a recording while it
     is spoken; live hosts do it, and no worker. SPEAKERS hears the voices in windows where that has not been
     done, again and again while a recording goes on, and tells the speakers apart when all windows are done;
-    after the job has ended, again when somebody says how many there are.
+    after the job has ended, again when somebody says how many there are. TRANSLATE sends the segments to the
+    translator, some at a time: it waits again after each time, and for slots of the translator as windows of
+    providers do.
     """
 
     job = models.ForeignKey(
@@ -114,7 +120,7 @@ class JobStep(LeasedWork):
     sound = models.ForeignKey(
         SoundTrack, on_delete=models.CASCADE, related_name="steps", null=True, blank=True, db_index=False
     )
-    kind = models.CharField(max_length=8, choices=StepKind.choices)
+    kind = models.CharField(max_length=12, choices=StepKind.choices)
 
     class Meta(LeasedWork.Meta):
         constraints = [
@@ -147,6 +153,12 @@ class JobStep(LeasedWork):
                 condition=Q(status=WorkStatus.WAITING, kind=StepKind.LIVE),
                 name="step_live_waiting",
             ),
+            # For the claim of whoever hosts providers, who looks as often.
+            models.Index(
+                fields=["rank", "owner", "left_ms", "queued_at", "id"],
+                condition=Q(status=WorkStatus.WAITING, kind=StepKind.TRANSLATE),
+                name="step_translate_waiting",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -166,9 +178,6 @@ class ChunkTranscription(LeasedWork):
     engine = models.CharField(max_length=40, blank=True, help_text="That is to do it, or did it.")
     model = models.CharField(max_length=200, blank=True)
     fallback_reason = models.TextField(blank=True, help_text="Why the job's first engine did not do it.")
-    outage_since = models.DateTimeField(
-        null=True, blank=True, help_text="Since when it fails only because its provider is away."
-    )
     requests = models.PositiveIntegerField(default=0, help_text="To providers, failed ones too.")
     timing = models.CharField(max_length=8, blank=True, help_text="The finest times of its text.")
     raw_text = models.TextField(blank=True, help_text="What the engine said.")

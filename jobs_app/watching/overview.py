@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.db.models import (
     BooleanField,
     Count,
@@ -21,15 +20,14 @@ from django.db.models import (
 )
 from django.db.models.functions import Now
 
+from jobs_app.engines.providers import running_at, servers
 from jobs_app.models import (
-    ChunkTranscription,
     JobKind,
     JobStatus,
     LiveHost,
     ProviderState,
     Runner,
     TranscriptionJob,
-    WorkStatus,
 )
 from speech.engines.providers import Provider
 
@@ -116,14 +114,13 @@ def provider_overview() -> list[ProviderOverview]:
 
     This costs two queries; none if there is no provider.
     """
-    if not settings.PROVIDERS:
+    if not servers():
         return []
     states = {state.name: state for state in provider_states()}
-    windows = ChunkTranscription.objects.filter(status=WorkStatus.RUNNING).order_by()
-    running = dict(windows.values_list("engine").annotate(n=Count("pk")))
+    running = running_at(servers())
     return [
         ProviderOverview(provider, running.get(name, 0), states.get(name))
-        for name, provider in settings.PROVIDERS.items()
+        for name, provider in servers().items()
     ]
 
 

@@ -23,6 +23,7 @@ from jobs_app.leases.held import held, release
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import rank
 from jobs_app.lifecycle.starting import work_columns
+from jobs_app.lifecycle.summary import translation_of
 from jobs_app.models import (
     WORK_OPEN,
     ChunkTranscription,
@@ -125,7 +126,8 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
     whole, vocabulary = transcript.texts, vocabulary_of(step.owner_id)
     texts: dict[int | None, list[str]] = defaultdict(list)
     changed = []
-    for row in Segment.objects.filter(job=step.job_id).order_by("window", "number").iterator():
+    # Not by number: parts that were cut from a segment have later ones.
+    for row in Segment.objects.filter(job=step.job_id).order_by("start_ms", "number").iterator():
         on_progress(0)
         raw = SpeechSegment(
             row.start_ms, row.end_ms, row.raw_text, words=decode_words(row.raw_words, row.raw_text)
@@ -143,45 +145,51 @@ def _correct_once(step: LeasedWork, on_progress: Callable[[int], object]) -> boo
         window.word_counts = vocabulary.count(window.corrected_text)
     text = join_texts([window.corrected_text for window in windows])
     whole.corrected_text = stored_correction(text, whole.raw_text)
-    # This is not the sum over the windows, because a phrase may begin in one window and end in the next.
-    whole.word_counts = vocabulary.count(text)
-    transcript.total_words = count_total_words(text)
 
-    _store(step, changed, ["corrected_text", "corrected_words"])
-    _store(step, windows, ["corrected_text", "word_counts"])
-    with _holding(step):
+    read_until = transcript.job.next_segment
+    if not (
+        _store(step, changed, ["corrected_text", "corrected_words"], read_until)
+        and _store(step, windows, ["corrected_text", "word_counts"], read_until)
+    ):
+        return False
+    with _holding(step) as next_segment:
         # Somebody who changes the lists while this runs, and asks for a correction, is told that one is
         # running. So this run must use the new lists.
-        if vocabulary_of(step.owner_id) != vocabulary:
+        if next_segment != read_until or vocabulary_of(step.owner_id) != vocabulary:
             return False
-        # Segments may have been cut anew, by those who speak.
-        as_before = TranscriptionJob.objects.filter(next_segment=transcript.job.next_segment)
-        if not as_before.filter(pk=transcript.job_id).exists():
-            return False
-        whole.save(update_fields=["corrected_text", "word_counts"])
+        # What the translator did not translate may have been corrected.
+        whole.translated_text = translation_of(transcript.job)
+        # This is not the sum over the windows, because a phrase may begin in one window and end in the next.
+        whole.word_counts = vocabulary.count(whole.text)
+        transcript.total_words = count_total_words(whole.text)
+        whole.save(update_fields=["corrected_text", "translated_text", "word_counts"])
         transcript.save(update_fields=["total_words"])
         release(step, WorkStatus.DONE, error_code="", error="")
     return True
 
 
-def _store(step: LeasedWork, rows: list[Corrected], columns: list[str]) -> None:
+def _store(step: LeasedWork, rows: list[Corrected], columns: list[str], read_until: int) -> bool:
+    """Store the columns of rows that were read when the job's next segment was `read_until`.
+
+    Return False if segments have been cut or joined since then, because somebody else speaks in them. The
+    text that was read of such a segment may be that of two by now.
+    """
     for i in range(0, len(rows), ROWS_AT_ONCE):
-        with _holding(step):
-            # Segments may have been joined meanwhile, by those who speak.
-            pks = [row.pk for row in rows[i : i + ROWS_AT_ONCE]]
-            still = set(type(rows[0])._default_manager.filter(pk__in=pks).values_list("pk", flat=True))
+        with _holding(step) as next_segment:
+            if next_segment != read_until:
+                return False
             # `bulk_update` would take a hundred times as long.
             type(rows[0])._default_manager.bulk_create(
-                [row for row in rows[i : i + ROWS_AT_ONCE] if row.pk in still],
-                update_conflicts=True,
-                unique_fields=["pk"],
-                update_fields=columns,
+                rows[i : i + ROWS_AT_ONCE], update_conflicts=True, unique_fields=["pk"], update_fields=columns
             )
+    return True
 
 
 @contextmanager
-def _holding(step: LeasedWork) -> Iterator[None]:
+def _holding(step: LeasedWork) -> Iterator[int]:
     """Open a short transaction that locks the job, and in which this run may write.
+
+    Yield the number of the job's next segment, which is another one when segments were cut or joined.
 
     Raises:
         LeaseLost: this run no longer holds its lease, and may not write.
@@ -189,7 +197,7 @@ def _holding(step: LeasedWork) -> Iterator[None]:
     with transaction.atomic():
         # The job's texts are not read here. Deleting a job deletes the step, too.
         jobs = TranscriptionJob.objects.select_for_update().order_by()
-        list(jobs.filter(pk=step.job_id).values_list("pk"))  # type: ignore[misc]  # it has a job
+        found = list(jobs.filter(pk=step.job_id).values_list("next_segment", flat=True))  # type: ignore[misc]  # it has a job
         if not held(step).exists():
             raise LeaseLost(str(step))
-        yield
+        yield found[0]

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from jobs_app.models import ChunkTranscription, Segment, TranscriptionJob
+from jobs_app.models import Segment, TranscriptionJob
 from jobs_app.models.stored_words import decode_words, encode_words
 from jobs_app.vocabulary.vocabulary import Vocabulary, correction_columns
 from speech import speakers
@@ -19,22 +19,22 @@ class Cut:
     """The segments of a job, given to those who speak, and cut where another one begins.
 
     What an earlier run has cut is joined first. Segments that people edited are neither joined nor cut.
+    `labelled` differ in nothing but their speaker.
     """
 
     def __init__(self, job: TranscriptionJob, who: Speakers, vocabulary: Vocabulary) -> None:
+        self.labelled: list[Segment] = []
         self.changed: list[Segment] = []
         self.new: list[Segment] = []
         self.gone: list[Segment] = []
+        self.edited = job.session.edited_segments(job)
         self._job = job
         self._vocabulary = vocabulary
-        self._texts: dict[int | None, list[tuple[int, str]]] = defaultdict(list)
-        self._recut: set[int] = set()
-        edited = job.session.edited_segments(job)
-        sources = list(_sources(job, edited))
+        sources = list(_sources(job, self.edited))
         said = speakers.assign([segment for _, segment in sources], who)
         for at, parts in groupby(said, key=lambda one: one.source):
             rows, _ = sources[at]
-            if rows[0].number in edited:
+            if rows[0].number in self.edited:
                 self._keep(rows[0], _most_heard(list(parts)))
             else:
                 self._cut(rows, list(parts))
@@ -42,16 +42,13 @@ class Cut:
     def _keep(self, row: Segment, speaker: str) -> None:
         if row.speaker != speaker:
             row.speaker = speaker
-            self.changed.append(row)
-        self._texts[row.window_id].append((row.start_ms, row.text))
+            self.labelled.append(row)
 
     def _cut(self, rows: Sequence[Segment], parts: Sequence[Said]) -> None:
         first = rows[0]
         if len(rows) == len(parts) == 1:
             self._keep(first, parts[0].segment.speaker)
             return
-        if first.window_id is not None:
-            self._recut.add(first.window_id)
         self.gone += rows[1:]
         for number, part in enumerate(parts):
             row = first
@@ -60,24 +57,14 @@ class Cut:
                 row.part_of, row.language = first.number, first.language
             self._fill(row, part.segment)
             (self.new if number else self.changed).append(row)
-            self._texts[row.window_id].append((row.start_ms, row.text))
 
     def _fill(self, row: Segment, raw: SpeechSegment) -> None:
         row.start_ms, row.end_ms, row.speaker = raw.start_ms, raw.end_ms, raw.speaker
         row.confidence = raw.confidence
         row.raw_text, row.raw_words = raw.text, encode_words(raw.words, raw.text)
+        row.translated_text = None
         for name, value in correction_columns(raw, self._vocabulary.correct(raw)).items():
             setattr(row, name, value)
-
-    def windows(self) -> list[ChunkTranscription]:
-        """Return the windows whose corrected text is another one, because segments in them were cut."""
-        changed = []
-        for window in ChunkTranscription.objects.filter(pk__in=self._recut):
-            text = join_texts([text for _, text in sorted(self._texts[window.pk])])
-            if text != window.corrected_text:
-                window.corrected_text, window.word_counts = text, self._vocabulary.count(text)
-                changed.append(window)
-        return changed
 
 
 def _sources(job: TranscriptionJob, edited: set[int]) -> Iterator[tuple[list[Segment], SpeechSegment]]:

@@ -26,6 +26,8 @@ from jobs_app.models import (
 # These are the parts of 100 for decoding and planning, and for joining the results. The windows are the rest.
 PREPARE_WEIGHT = 5
 FINISH_WEIGHT = 2
+# The part of a translation by the translator, where there is one.
+TRANSLATE_WEIGHT = 20
 SOON_MS = 30_000
 """So much audio is transcribed in seconds: a window or two."""
 
@@ -33,7 +35,7 @@ SOON_MS = 30_000
 def percents(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
     """Return the percentage of each job, 0 to 99: audio done divided by all audio, weighted by stage.
 
-    This costs two small queries.
+    This costs three small queries.
     """
     windows = ChunkTranscription.objects.filter(job__in=job_ids).order_by().values("job")
     by_job = {
@@ -45,13 +47,27 @@ def percents(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
         )
     }
     steps = JobStep.objects.filter(job__in=job_ids, kind=StepKind.PREPARE).values(
-        "job", "progress_ms", "job__planned", "job__sound__duration_ms", "job__session__finished_at"
+        "job",
+        "progress_ms",
+        "job__planned",
+        "job__sound__duration_ms",
+        "job__session__finished_at",
+        "job__stored_options",
     )
-    return {step["job"]: _percent(step, *by_job.get(step["job"], (0, 0))) for step in steps}
+    translated = dict(
+        JobStep.objects.filter(job__in=job_ids, kind=StepKind.TRANSLATE).values_list("job", "progress_ms")
+    )
+    return {
+        step["job"]: _percent(step, *by_job.get(step["job"], (0, 0)), translated.get(step["job"], 0))
+        for step in steps
+    }
 
 
-def _percent(step: Mapping[str, Any], total: int, done: int) -> int:
-    """Return the percentage of one job. `total` and `done` are the audio of its windows in milliseconds."""
+def _percent(step: Mapping[str, Any], total: int, done: int, translated: int) -> int:
+    """Return the percentage of one job.
+
+    `total` and `done` are the audio of its windows in milliseconds; `translated` is how far that is done.
+    """
     prepared = 1.0
     if not step["job__planned"]:
         if step["job__session__finished_at"] is None or not step["job__sound__duration_ms"]:
@@ -60,7 +76,12 @@ def _percent(step: Mapping[str, Any], total: int, done: int) -> int:
         total = max(total, step["job__sound__duration_ms"], step["progress_ms"])
         prepared = step["progress_ms"] / total
     share = min(1, done / total) if total else 0
-    return int(prepared * PREPARE_WEIGHT + share * (100 - PREPARE_WEIGHT - FINISH_WEIGHT))
+    heard_weight = 100 - PREPARE_WEIGHT - FINISH_WEIGHT
+    in_translation = 0.0
+    if step["job__stored_options"].get("translator"):
+        heard_weight -= TRANSLATE_WEIGHT
+        in_translation = min(1, translated / (step["job__sound__duration_ms"] or total or 1))
+    return int(prepared * PREPARE_WEIGHT + share * heard_weight + in_translation * TRANSLATE_WEIGHT)
 
 
 def raise_progress(percents: Mapping[uuid.UUID, int]) -> None:

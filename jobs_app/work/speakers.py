@@ -8,26 +8,21 @@ of any transaction.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
 from django.db import InterfaceError, OperationalError
 
 from jobs_app.lifecycle.speakers import Found, count_of, end_hearing, store_speakers
+from jobs_app.lifecycle.suggesting import profiles_for
 from jobs_app.lifecycle.voices import store_voices, unheard
 from jobs_app.models import (
     ChunkTranscription,
-    JobKind,
-    JobStatus,
     JobStep,
-    SpeakerTurns,
     TranscriptionJob,
     WindowVoices,
 )
-from jobs_app.models.speakers import StoredTurn
 from jobs_app.vocabulary.vocabulary import vocabulary_of
 from jobs_app.work.cutting import Cut
 from jobs_app.work.guard import LeaseLost, Run
@@ -65,8 +60,10 @@ def hear(samples: Samples, window: ChunkTranscription) -> bytes | None:
         return None
 
 
-def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
+def tell(step: JobStep, run: Run, look: Callable[[], Timeline], persist: Persist) -> None:
     """Hear the windows that are not heard yet. When there are no more to come, store who speaks.
+
+    `look` returns the audio as it is placed at that moment.
 
     Raises:
         LeaseLost: the step no longer belongs to this run.
@@ -74,11 +71,11 @@ def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
     """
     try:
         try:
-            _tell_once(step, run, timeline, persist)
+            _tell_once(step, run, look, persist)
         except UnreadableVoices:
             # Another version has heard them, so they are heard anew.
             persist(WindowVoices.objects.filter(window__job=step.job_id).delete)
-            _tell_once(step, run, timeline, persist)
+            _tell_once(step, run, look, persist)
     except (LeaseLost, OperationalError, InterfaceError):
         raise
     except Exception as e:
@@ -86,10 +83,10 @@ def tell(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
         raise SpeakersFailed from e
 
 
-def _tell_once(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
-    _hear_all(step, run, timeline, persist)
+def _tell_once(step: JobStep, run: Run, look: Callable[[], Timeline], persist: Persist) -> None:
+    _hear_all(step, run, look, persist)
     ended = persist(partial(end_hearing, step))
-    by_channel = timeline.people_on_channels(lambda: run.advance(0)) if ended is False else None
+    by_channel = look().people_on_channels(lambda: run.advance(0)) if ended is False else None
     while ended is False:
         found = persist(partial(_find, step, run, by_channel))
         ended = persist(partial(store_speakers, step, found))
@@ -97,8 +94,10 @@ def _tell_once(step: JobStep, run: Run, timeline: Timeline, persist: Persist) ->
         raise LeaseLost(str(step))
 
 
-def _hear_all(step: JobStep, run: Run, timeline: Timeline, persist: Persist) -> None:
+def _hear_all(step: JobStep, run: Run, look: Callable[[], Timeline], persist: Persist) -> None:
     windows = persist(lambda: list(unheard(_fresh(step))))
+    # After the windows, so that the audio of each of them has its place. What has none would be silence.
+    timeline = look()
     for window in windows:
         samples = timeline.read(window.start_ms, window.end_ms, on_progress=lambda: run.advance(0))
         packed = speakers.load_hearing().hear(samples)
@@ -133,67 +132,21 @@ def _find(step: JobStep, run: Run, by_channel: Speakers | None) -> Found:
     run.advance(0)
     turns = [(turn.start_ms, turn.end_ms, label_of(turn.speaker)) for turn in who.turns]
     labels = [label_of(number) for number in range(who.n)]
+    sounds_like = speakers.suggest(who.voices, profiles_for(job))
     cut = Cut(job, who, vocabulary)
     return Found(
         turns=turns,
         overlaps=[(span.start_ms, span.end_ms) for span in who.overlaps],
         labels=labels,
-        names=_names(job, turns, labels),
+        voices={labels[n]: (one.vector, round(1000 * one.clean_s)) for n, one in enumerate(who.voices)},
+        suggested={labels[n]: (one.person, one.certainty) for n, one in sounds_like.items()},
         hard_to_tell=who.hard_to_tell,
+        labelled=cut.labelled,
         changed=cut.changed,
         new=cut.new,
         gone=cut.gone,
-        windows=cut.windows(),
+        edited=cut.edited,
         count=count,
         vocabulary=vocabulary,
         next_segment=job.next_segment,
     )
-
-
-def _names(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:
-    """Return the names of the new speakers: those of before for the same voices, or else those asked for."""
-    before = _named_before(job)
-    if before is None:
-        asked = [name.strip()[:100] for name in job.short_options.speaker_names.split(",")]
-        return dict(zip(labels, asked, strict=False))
-    names, stored = before
-    shared = shared_ms(stored, turns)
-    given: dict[str, str] = {}
-    for old, new in sorted(shared, key=lambda pair: (-shared[pair], pair)):
-        if names.get(old) and new not in given and names[old] not in given.values():
-            given[new] = names[old]
-    return given
-
-
-def _named_before(job: TranscriptionJob) -> tuple[dict[str, str], list[StoredTurn]] | None:
-    """Return the names by labels, and the turns, of the run before this one; None if there was none.
-
-    A second hearing of a recording goes on with the names of the first.
-    """
-    source = job
-    if job.kind == JobKind.REFINE and not job.speakers.exists():
-        first = job.session.jobs.runs().filter(status=JobStatus.COMPLETED, created_at__lt=job.created_at)
-        source = first.order_by("-created_at").first() or job
-    found = SpeakerTurns.objects.filter(job=source).first()
-    if found is None:
-        return None
-    rows = source.speakers.select_related("merged_into")
-    return {one.label: (one.merged_into or one).name for one in rows}, found.turns
-
-
-def shared_ms(before: Sequence[StoredTurn], after: Sequence[StoredTurn]) -> dict[tuple[str, str], int]:
-    """Return how long each label of `before` speaks at the same time as each of `after`.
-
-    Both are in order of time.
-    """
-    shared: Counter[tuple[str, str]] = Counter()
-    starts = [start_ms for start_ms, _, _ in before]
-    longest = max((end_ms - start_ms for start_ms, end_ms, _ in before), default=0)
-    for start_ms, end_ms, label in after:
-        first = bisect_right(starts, start_ms - longest - 1)
-        for at in range(first, bisect_right(starts, end_ms)):
-            old_start, old_end, old = before[at]
-            both = min(end_ms, old_end) - max(start_ms, old_start)
-            if both > 0:
-                shared[old, label] += both
-    return dict(shared)

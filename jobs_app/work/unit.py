@@ -38,7 +38,7 @@ from jobs_app.models import (
     TranscriptionJob,
 )
 from jobs_app.storage import working_copies
-from jobs_app.work import correcting, speakers, timeline
+from jobs_app.work import correcting, speakers, timeline, translation
 from jobs_app.work.guard import GUARD, LeaseLost, Run
 from jobs_app.work.placement import NOT_HEARD
 from jobs_app.work.preparation import prepare
@@ -94,7 +94,7 @@ def _do(work: LeasedWork, run: Run) -> None:
         _persist(run, lambda: note_start(work))
         if isinstance(work, ChunkTranscription):
             result, voices = _transcribe(work, run)
-            _persist(run, lambda: _note_answer(work, result.requests))
+            _persist(run, lambda: providers.note_answer(work, result.requests))
             if not _persist(run, lambda: finish_window(work, result, voices)):
                 usage.add_of_lost_run(work, result.requests, audio_ms=result.audio_ms)
         elif isinstance(work, JobStep) and work.kind == StepKind.PREPARE:
@@ -105,6 +105,8 @@ def _do(work: LeasedWork, run: Run) -> None:
             _persist(run, lambda: correcting.correct(work, on_progress=run.advance))
         elif isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS:
             _tell_speakers(work, run)
+        elif isinstance(work, JobStep) and work.kind == StepKind.TRANSLATE:
+            _translate(work, run)
         elif isinstance(work, JobStep):
             _finish(work, run)
     except LeaseLost:
@@ -112,9 +114,7 @@ def _do(work: LeasedWork, run: Run) -> None:
     except SpeechError as e:
         logger.warning("%s, attempt %s: %s: %s", work, work.attempt, e.code, e)
         error = e
-        if isinstance(work, ChunkTranscription):
-            window = work
-            _persist(run, lambda: _note_answer(window, error.requests, error))
+        _persist(run, lambda: providers.note_answer(work, error.requests, error))
         if not _persist(run, lambda: settle_failure(work, error)) and isinstance(work, ChunkTranscription):
             usage.add_of_lost_run(work, error.requests)
     except Exception as e:
@@ -130,6 +130,8 @@ def _deadline_s(work: LeasedWork) -> float:
         expected = work.duration_ms / 1000 * SLOWEST_REAL_TIME_FACTOR
         if (provider := settings.PROVIDERS.get(work.engine)) is not None:
             expected = max(expected, provider.timeout_s * MOST_REQUESTS)
+    elif (translator := settings.TRANSLATOR) and providers.is_translation(work):
+        expected = translation.RUN_S + translator.timeout_s * translation.MOST_REQUESTS
     else:
         known = _sound_of(work).duration_ms
         hears = isinstance(work, JobStep) and work.kind == StepKind.SPEAKERS
@@ -206,20 +208,6 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     return replace(heard, segments=segments), voices
 
 
-def _note_answer(window: ChunkTranscription, requests: int, error: SpeechError | None = None) -> None:
-    """Note whether the provider works, for all who use it.
-
-    This comes before the release of the window and its slot.
-    """
-    if window.engine in settings.PROVIDERS:
-        providers.note_requests(window.engine, requests)
-        if error is not None:
-            providers.note_failure(window.engine, error)
-        elif requests:
-            # A window without speech sends no request, so it does not prove that the provider works.
-            providers.note_success(window.engine)
-
-
 def _finish(step: JobStep, run: Run) -> None:
     pieces = _pieces(step, run)
     job = cast(TranscriptionJob, step.job)
@@ -234,10 +222,24 @@ def _tell_speakers(step: JobStep, run: Run) -> None:
     def persist(change: Callable[[], T], /) -> T:
         return _persist(run, change)
 
-    speakers.tell(step, run, _timeline(step, run), persist)
+    def look() -> timeline.Timeline:
+        _persist(run, lambda: _refresh(_sound_of(step)))
+        return _timeline(step, run)
+
+    speakers.tell(step, run, look, persist)
     job = cast(TranscriptionJob, step.job)
     if not _persist(run, TranscriptionJob.objects.active().filter(session=job.session_id).exists):
         working_copies.forget(piece.chunk.pk for piece in _pieces(step, run))
+
+
+def _translate(step: JobStep, run: Run) -> None:
+    def persist(change: Callable[[], T], /) -> T:
+        return _persist(run, change)
+
+    def answered(requests: int) -> None:
+        persist(lambda: providers.note_answer(step, requests))
+
+    translation.translate_some(step, run, persist, answered)
 
 
 def _join(step: JobStep, run: Run) -> None:
@@ -256,6 +258,13 @@ def _sound_of(work: LeasedWork) -> SoundTrack:
         return work.sound
     # A constraint of the database makes sure that the work has either a sound or a job.
     return cast(TranscriptionJob, work.job).sound
+
+
+def _refresh(sound: SoundTrack) -> None:
+    try:
+        sound.refresh_from_db(fields=["gaps"])
+    except ObjectDoesNotExist as e:
+        raise LeaseLost(f"{sound} was deleted") from e
 
 
 def _timeline(work: LeasedWork, run: Run) -> timeline.Timeline:

@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from jobs_app.lifecycle.starting import audio_arrived
 from rest.disk import check_disk, refuse_when_full
 from sessions_app.arrival.chunks import keep_chunk, missing_below
-from sessions_app.arrival.pieces import reach_of, wav_of
+from sessions_app.arrival.pieces import Reach, reach_of, wav_of
 from sessions_app.arrival.refusals import ChunkConflict, ChunksMissing, SessionFinished, SessionGone
 from sessions_app.arrival.upload_handler import PART_PREFIX, HashedUpload
 from sessions_app.models import LivePiece, RecordingSession
@@ -26,10 +26,10 @@ from speech.types import SAMPLE_RATE, MediaInfo, samples_to_ms
 logger = logging.getLogger(__name__)
 
 
-def compose(session: RecordingSession, *, rest: bool = False) -> int:
+def compose(session: RecordingSession, *, rest: bool = False) -> tuple[Reach, int]:
     """Make chunks of the pieces, as many as they fill. With `rest`, a last one of what is left, too.
 
-    Return how many chunks were made.
+    Return how far the recording has come then, and how many chunks were made.
 
     Raises:
         StorageFull: the disk is full. The pieces stay.
@@ -41,7 +41,7 @@ def compose(session: RecordingSession, *, rest: bool = False) -> int:
         start, end = reach.saved, min(reach.end, reach.next_cut)
         if end < reach.next_cut and not (rest and end > start):
             if not rest or not _bring_in(session, start):
-                return made
+                return reach, made
             continue
         wav = wav_of(LivePiece.objects.of(session.pk).sound_from(start, end - start))
         info = MediaInfo("wav", "pcm_s16le", 1, 0, SAMPLE_RATE, 1, samples_to_ms(end - start))

@@ -68,6 +68,18 @@ class Reach:
 
 def reach_of(session_id: uuid.UUID) -> Reach:
     """Return how far a recording has come. This takes two queries."""
+    ends, n_chunks = _ends(session_id)
+    end = ends[-1] if ends else 0
+    pieces = LivePiece.objects.of(session_id).order_by("first_sample")
+    for first, size in pieces.values_list("first_sample", Length("pcm")):
+        if first > end:
+            break
+        end = max(end, first + size // SAMPLE_BYTES)
+    return Reach(tuple(ends), end, n_chunks)
+
+
+def _ends(session_id: uuid.UUID) -> tuple[list[int], int]:
+    """Return where the chunks end, up to the first that is missing, and the number of all chunks."""
     columns = ("number", "container", "size_bytes", "duration_ms", "claimed_ms")
     chunks = list(AudioChunk.objects.filter(session=session_id).order_by("number").only(*columns))
     ends: list[int] = []
@@ -78,28 +90,26 @@ def reach_of(session_id: uuid.UUID) -> Reach:
         told = chunk.told_samples
         end += ms_to_samples(chunk.claimed_ms or 0) if told is None else told
         ends.append(end)
-    pieces = LivePiece.objects.of(session_id).order_by("first_sample")
-    for first, size in pieces.values_list("first_sample", Length("pcm")):
-        if first > end:
-            break
-        end = max(end, first + size // SAMPLE_BYTES)
-    return Reach(tuple(ends), end, len(chunks))
+    return ends, len(chunks)
 
 
 def cover(session: RecordingSession) -> None:
-    """Remove what the chunks hold by now from the pieces. A piece that crosses their end is cut there.
+    """Remove what the chunks hold by now from the pieces. The piece that crosses their end is cut there.
 
     The caller holds the lock on the session, and has stored a chunk.
     """
-    pieces = session.live_pieces.order_by("first_sample")
+    pieces = LivePiece.objects.of(session.pk)
     if not pieces.exists():
         return
-    saved = reach_of(session.pk).saved
-    for piece in pieces.filter(first_sample__lt=saved):
-        rest = bytes(piece.pcm)[(saved - piece.first_sample) * SAMPLE_BYTES :]
-        piece.delete()
-        if rest:
-            LivePiece.objects.create(session=session, first_sample=saved, pcm=rest)
+    ends, _ = _ends(session.pk)
+    held = pieces.filter(first_sample__lt=ends[-1] if ends else 0)
+    # Pieces do not overlap, so only the last of these can cross the end.
+    last = held.order_by("-first_sample").first()
+    if last is None:
+        return
+    held.delete()
+    if rest := bytes(last.pcm)[(ends[-1] - last.first_sample) * SAMPLE_BYTES :]:
+        LivePiece.objects.create(session=session, first_sample=ends[-1], pcm=rest)
 
 
 def wav_of(pcm: bytes) -> bytes:

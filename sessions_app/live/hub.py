@@ -142,20 +142,15 @@ class Hub:
             if job.live is not None and not job.has_ended
         }
 
-    async def _changed(self) -> set[uuid.UUID]:
-        """Return the jobs whose live texts have changed since the last look, or are gone."""
-        seen = self._live()
-        now = await threads.run(lambda: looking.versions(seen), threads.looking) if seen else {}
-        return {pk for pk, version in seen.items() if now.get(pk) != version}
-
     async def _look(self, *, everything: bool) -> None:
         curious = set(self._curious)
         asking = self._sockets if everything else curious
         ids = {socket.job_id for socket in asking if socket.job_id}
-        if not everything:
-            ids |= await self._changed()
+        live = {} if everything else self._live()
         known = self._jobs
-        found = await threads.run(lambda: looking.jobs_now(ids), threads.looking) if ids else {}
+        found: dict[uuid.UUID, JobNow] = {}
+        if ids or live:
+            ids, found = await threads.run(lambda: looking.look(ids, live), threads.looking)
         self._curious -= curious
         news = {pk for pk in ids if found.get(pk) != known.get(pk)} | (ids - found.keys())
         if everything:

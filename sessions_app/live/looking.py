@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,6 +86,18 @@ _JOBS_NOW = ById(
 _VERSIONS = ById(
     lambda ids: LiveText.objects.filter(pk__in=ids).order_by().values_list("pk", "version"),
 )
+
+
+def look(
+    job_ids: Collection[uuid.UUID], seen: Mapping[uuid.UUID, int]
+) -> tuple[set[uuid.UUID], dict[uuid.UUID, JobNow]]:
+    """Look at these jobs, and at those whose live texts are gone or have other versions than were `seen`.
+
+    Return which jobs these are, and the jobs, without those that were deleted. This takes two queries.
+    """
+    now = versions(seen)
+    ids = {*job_ids, *(pk for pk, version in seen.items() if now.get(pk) != version)}
+    return ids, jobs_now(ids)
 
 
 def jobs_now(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, JobNow]:

@@ -130,7 +130,9 @@ class Stop:
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """The sender is there, and pauses. What has come is stored, because it may wait for that."""
+    """The client is there, and asks whether the server is. If it is the sender, it pauses: what has come is
+    stored, because the sender may wait for that.
+    """
 
 
 def message_of(text: str) -> Start | Watch | Stop | KeepAlive:

@@ -168,11 +168,17 @@ class Sender:
                 raise SessionGone
         return False
 
-    async def keep_alive(self) -> None:
-        """Note that the recorder is there, so that a long pause does not end the recording."""
+    async def keep_alive(self) -> bool:
+        """Note that the recorder is there, so that a long pause does not end the recording, and store what
+        has come. Return whether `end` has grown.
+
+        Raises:
+            Refusal: as `flush`.
+        """
         if self._is_sign_of_life_due():
             await threads.run(lambda: storing.note_sign_of_life([self.session_id]))
             self._note_sign_of_life()
+        return await self.flush()
 
     def _is_sign_of_life_due(self) -> bool:
         return time.monotonic() >= self._sign_of_life_at

@@ -46,6 +46,7 @@ logger = logging.getLogger(__name__)
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 """ASGI defines this."""
 
+ALIVE: Message = {"type": "alive"}
 LAST_STORE_S = 5
 """After a client has left, what came last is stored within this time, or not at all; the client has it."""
 
@@ -213,10 +214,11 @@ class Socket:
                 self._say_saved(self._sender)
                 self._hub.look(self)
             case KeepAlive():
-                if self._sender is not None and not self._stopped:
-                    await self._sender.keep_alive()
-                    if await self._sender.flush():
-                        await self._stored(self._sender)
+                if ALIVE not in self._out:
+                    self._out.append(ALIVE)
+                    self._wake.set()
+                if self._sender is not None and not self._stopped and await self._sender.keep_alive():
+                    await self._stored(self._sender)
             case _:
                 raise BadMessage("This comes at the wrong time: first `start` or `watch`, once; then `stop`.")
 
@@ -293,8 +295,6 @@ class Socket:
         else:
             done = self._stopped and self.job_id is None
         if done:
-            await self._line.say(
-                {"type": "done", "job": str(job.id) if job else None, "status": job and job.status}
-            )
+            await self._line.say({"type": "done", "job": job and str(job.id), "status": job and job.status})
             await self._line.close(CLOSE_NORMAL)
         return done

@@ -24,7 +24,7 @@ from sessions_app.arrival.pieces import Reach, reach_of
 from sessions_app.arrival.refusals import SessionFinished, SessionGone
 from sessions_app.live import threads
 from sessions_app.models import AudioChunk, LivePiece, LiveSender, RecordingSession
-from sessions_app.models.prepared import ById
+from sessions_app.models.prepared import ById, Insert
 
 
 @dataclass(frozen=True)
@@ -129,6 +129,9 @@ _SENDERS = ById(
 )
 
 
+insert_pieces = Insert(LivePiece, "session", "first_sample", "pcm")
+
+
 @transaction.atomic
 def store(pieces: Sequence[Piece]) -> list[Outcome]:
     """Store pieces of several recordings in one transaction."""
@@ -154,10 +157,7 @@ def store(pieces: Sequence[Piece]) -> list[Outcome]:
 
     outcomes = [outcome(piece) for piece in pieces]
     stored = [piece for piece, became in zip(pieces, outcomes, strict=True) if became is Outcome.STORED]
-    LivePiece.objects.bulk_create(
-        LivePiece(session_id=piece.session_id, first_sample=piece.first_sample, pcm=piece.pcm)
-        for piece in stored
-    )
+    insert_pieces((piece.session_id, piece.first_sample, piece.pcm) for piece in stored)
     if alive := [piece.session_id for piece in stored if piece.is_sign_of_life]:
         note_sign_of_life(alive)
     return outcomes
@@ -210,8 +210,8 @@ def filled(session_id: uuid.UUID) -> Reach:
     session = RecordingSession.objects.filter(pk=session_id).first()
     if session is None:
         raise SessionGone
-    compose(session)
-    return reach_of(session_id)
+    reach, _ = compose(session)
+    return reach
 
 
 def finish_recording(session_id: uuid.UUID) -> Reach:

@@ -1,7 +1,7 @@
-"""Queries that are asked several times a second, whose SQL is made once.
+"""Statements that are sent several times a second, whose SQL is made once.
 
-Django takes several times as long to make the SQL of such a query as a database on the same machine takes to
-answer it.
+Django takes several times as long to make the SQL of such a statement as a database on the same machine takes
+to execute it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,38 @@ class ById:
         assert list(params) == _adapted(ids)  # noqa: S101  a fault of the caller
         converters = compiler.get_converters([column for column, _, _ in compiler.select])
         return sql, lambda rows: compiler.apply_converters(rows, converters) if converters else rows
+
+
+class Insert:
+    """An INSERT of rows that have values for these fields of the model only. Rows get no defaults."""
+
+    def __init__(self, model: type[models.Model], *fields: str) -> None:
+        columns = {field.name: field for field in model._meta.concrete_fields}
+        self._table = model._meta.db_table
+        self._fields = [columns[name] for name in fields]
+        # By the number of rows.
+        self._made: dict[int, str] = {}
+
+    def __call__(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        values = [
+            field.get_db_prep_save(value, connection)
+            for row in rows
+            for field, value in zip(self._fields, row, strict=True)
+        ]
+        if not values:
+            return
+        n = len(values) // len(self._fields)
+        if n not in self._made:
+            self._made[n] = self._make(n)
+        with connection.cursor() as cursor:
+            cursor.execute(self._made[n], values)
+
+    def _make(self, n: int) -> str:
+        quoted = connection.ops.quote_name
+        columns = ", ".join(quoted(str(field.column)) for field in self._fields)
+        row = f"({', '.join(['%s'] * len(self._fields))})"
+        rows = ", ".join([row] * n)
+        return f"INSERT INTO {quoted(self._table)} ({columns}) VALUES {rows}"  # noqa: S608  names of models
 
 
 def _adapted(ids: Iterable[uuid.UUID]) -> list[Any]:

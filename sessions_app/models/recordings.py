@@ -226,7 +226,10 @@ class RecordingSession(models.Model):
             return True
         newer = current.created_at > refinement.created_at
         edited = Edit.objects.filter(job=current).exists()
-        return not newer and not edited and refinement.segments.exists()
+        merged = current.speakers.exclude(merged_into=None).exists()
+        # Somebody may have asked for speakers, or for another number of them, after the refinement was begun.
+        asked = _speakers_wished(current) != _speakers_wished(refinement)
+        return not (newer or edited or merged or asked) and refinement.segments.exists()
 
     def use_job(self, job: TranscriptionJob) -> bool:
         """Make a completed job of this recording the current one. Return False if it is gone."""
@@ -267,3 +270,8 @@ class RecordingSession(models.Model):
             # Somebody deleted the jobs. Nothing is being done, and there is no transcript.
             return SessionState.CANCELLED
         return SessionState(status)
+
+
+def _speakers_wished(job: TranscriptionJob) -> tuple[bool, int | None, int | None, int | None]:
+    options = job.short_options
+    return options.diarize, options.num_speakers, options.min_speakers, options.max_speakers

@@ -11,10 +11,10 @@ from typing import Any
 
 from django.http import HttpResponse, JsonResponse
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.models import JobStatus, TranscriptionJob
 from rest.refusals import Refusal
 from sessions_app.openai.errors import body_of, status_of
-from sessions_app.options.languages import language_name
 from sessions_app.transcripts.reading import READ_WITH, Reading, read
 from speech.captions.formats import to_srt, to_vtt
 from speech.types import SpeechSegment, Word

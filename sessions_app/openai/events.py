@@ -13,7 +13,14 @@ from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from jobs_app.models import JOB_ACTIVE, ChunkTranscription, JobStatus, TranscriptionJob, WorkStatus
+from jobs_app.models import (
+    JOB_ACTIVE,
+    ChunkTranscription,
+    JobStatus,
+    TranscriptionJob,
+    TranscriptText,
+    WorkStatus,
+)
 from sessions_app.openai.answers import TimedOut, without_transcript
 from sessions_app.openai.errors import body_of
 from sessions_app.openai.wait import ask, cancel_if_client_left, pause_s, status_of
@@ -50,9 +57,11 @@ async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[by
     deadline = time.monotonic() + settings.V1_TIMEOUT_S
     sent_at = time.monotonic()
     said, done_ms = "", 0
+    # Translations come when all is said.
+    translated = await ask(partial(_is_translated, job_id))
     try:
         while True:
-            status, more, done_ms = await ask(partial(news, job_id, said, done_ms))
+            status, more, done_ms = await ask(partial(news, job_id, said, done_ms, translated=translated))
             if more:
                 said += more
                 yield event_of({"type": "transcript.text.delta", "delta": more})
@@ -77,10 +86,19 @@ async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[by
         raise
 
 
-def news(job_id: uuid.UUID, said: str, done_ms: int) -> tuple[str | None, str, int]:
-    """Return the job's status, the text that follows `said`, and up to which time all windows are done."""
+def news(
+    job_id: uuid.UUID, said: str, done_ms: int, *, translated: bool = False
+) -> tuple[str | None, str, int]:
+    """Return the job's status, the text that follows `said`, and up to which time all windows are done.
+
+    If the translator translates the text, it comes as a whole.
+    """
     # The status is read first: if the job has ended by then, all of its text is there.
     status = status_of(job_id)
+    if translated:
+        texts_of = TranscriptText.objects.filter(transcript=job_id)
+        whole = texts_of.first() if status == JobStatus.COMPLETED and not said else None
+        return status, whole.text if whole else "", done_ms
     windows = ChunkTranscription.objects.filter(job=job_id, start_ms__gte=done_ms).order_by("start_ms")
     texts = [said]
     for end_ms, window, text in windows.values_list("end_ms", "status", "corrected_text"):
@@ -89,6 +107,11 @@ def news(job_id: uuid.UUID, said: str, done_ms: int) -> tuple[str | None, str, i
         done_ms = end_ms
         texts.append(text)
     return status, join_texts(texts)[len(said) :], done_ms
+
+
+def _is_translated(job_id: uuid.UUID) -> bool:
+    job = TranscriptionJob.objects.filter(pk=job_id).first()
+    return job is not None and bool(job.short_options.translator)
 
 
 def _error(job_id: uuid.UUID) -> dict[str, object]:

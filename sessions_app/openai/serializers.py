@@ -59,7 +59,7 @@ class TranslationInput(AudioInput):
     def get_fields(self) -> dict[str, AnyField]:
         fields = super().get_fields()
         # OpenAI's API takes no language here: the engine finds it out.
-        del fields["language"]
+        del fields["language"], fields["translate_to"]
         return fields
 
     def options(self) -> dict[str, object]:

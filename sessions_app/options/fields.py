@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django import forms
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.models.options import Door, offered_at
-from sessions_app.options.languages import language_name
 from speech.errors import NotSupported, UnknownLanguage
 from speech.text.language_tags import read_language
 
@@ -38,14 +38,3 @@ class LanguagesField(forms.CharField):
 
     def has_changed(self, initial: object, data: object) -> bool:
         return bool(data)
-
-
-class EnglishChoice(forms.BooleanField):
-    """Whether to translate into English: `en` or ''. It is a box to tick, because models translate only into
-    English.
-    """
-
-    widget = forms.CheckboxInput(attrs={"value": "en"})
-
-    def clean(self, value: object) -> str:
-        return "en" if super().clean(value) else ""

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypedDict
 
 from django import forms
 from django.conf import settings
 from django.utils.html import escape
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.engines.local_models import label_of
 from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
 from jobs_app.engines.resolving import NO_FALLBACK, script_of
 from jobs_app.models.options import Door, JobOptions, Kept, Option, offered_at
 from people_app.models import User
 from sessions_app.options.defaults import options_for
-from sessions_app.options.fields import EnglishChoice, LanguageChoice, LanguagesField
-from sessions_app.options.languages import language_name
+from sessions_app.options.fields import LanguageChoice, LanguagesField
+from speech.engines.providers import Provider
 from speech.errors import NotSupported
 from speech.sound.tracks.wish import ALL, AUTO
 from speech.text.language_tags import read_language
+from speech.text.languages import CANTONESE, WHISPER_LANGUAGES
 
 SHOWN_TRACKS = 8
 """A form offers this many audio tracks if the file is not known yet."""
-SIDE_BY_SIDE = ("language", "engine_model", "priority")
+SIDE_BY_SIDE = ("language", "translate_to", "engine_model", "priority")
 
 
 _Choices = list[tuple[str, str]]
@@ -125,7 +127,7 @@ def _preferred(user: User) -> dict[str, object]:
     if "language" in shown:
         shown["language"] = str(read_language(shown["language"]))
     if "translate_to" in shown:
-        shown["translate_to"] = read_language(shown["translate_to"]).code == "en"
+        shown["translate_to"] = str(read_language(shown["translate_to"]))
     return shown
 
 
@@ -135,7 +137,6 @@ def initial_of(wanted: JobOptions) -> dict[str, object]:
     shown = {row.name: getattr(wanted, row.name) for row in offered_at(Door.UPLOAD_PAGE)}
     return shown | {
         "language": f"{wanted.language}-{script}" if script else wanted.language,
-        "translate_to": wanted.translate_to == "en",
         "engine_model": f"{wanted.engine}/{wanted.model}",
         "fallback_engine_model": f"{wanted.fallback_engine or NO_FALLBACK}/{wanted.fallback_model}",
     }
@@ -159,8 +160,7 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
         case "audio_track":
             return _track_field(row, text, tracks)
         case "translate_to":
-            able = any("en" in capabilities_of(*one).translates_to for one in _offered())
-            return {"translate_to": EnglishChoice(**text | {"label": f"{row.label} English"})} if able else {}
+            return _translation_field(text)
         case "refine" if not settings.LIVE_REFINE:
             return {}
     return {row.name: _plain_field(row, text)}
@@ -192,8 +192,25 @@ def _offered() -> list[tuple[str, str]]:
 def _languages() -> list[tuple[str, str]]:
     codes = {code for one in _offered() for code in capabilities_of(*one).languages}
     codes |= {f"{code}-{script}" for code in codes & {"zh"} for script in ("Hans", "Hant")}
-    names = sorted(((code, language_name(code)) for code in codes), key=lambda choice: choice[1])
-    return [("", "Find out by itself"), *names]
+    return [("", "Find out by itself"), *_named(codes)]
+
+
+def _translation_field(text: Words) -> dict[str, forms.Field]:
+    codes = {code for one in _offered() for code in capabilities_of(*one).translates_to}
+    if settings.TRANSLATOR:
+        codes = {*WHISPER_LANGUAGES, *CANTONESE, "zh-Hans", "zh-Hant"}
+        text = text | {"help_text": f"{text['help_text']} {_where_text_goes(settings.TRANSLATOR)}"}
+    if not codes:
+        return {}
+    return {"translate_to": LanguageChoice(choices=[("", "As it is spoken"), *_named(codes)], **text)}
+
+
+def _named(codes: Iterable[str]) -> _Choices:
+    return sorted(((code, language_name(code)) for code in codes), key=lambda choice: choice[1])
+
+
+def _where_text_goes(translator: Provider) -> str:
+    return f"To be translated, the text leaves this server: it is sent to {escape(translator.host)}."
 
 
 def _model_field(text: Words) -> dict[str, forms.Field]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import QuerySet
 
 from jobs_app.engines.usage import engines_used
-from jobs_app.models import JobStage, TranscriptionJob, WorkStatus
+from jobs_app.models import JobStage, ProviderState, StepKind, TranscriptionJob, WorkStatus
 from jobs_app.watching.overview import provider_states
+from speech.engines.providers import TRANSLATOR
 
 NO_WORD_TIMES = {
     "segments": "The engine gave no times of single words: the text is placed sentence by sentence.",
@@ -45,6 +47,14 @@ def sent_to(job: TranscriptionJob) -> str:
     return ", ".join(dict.fromkeys(hosts))
 
 
+def text_sent_to(job: TranscriptionJob) -> str:
+    """Return the host of the translator that gets or got the text of the job; empty if none did."""
+    translator = settings.TRANSLATOR
+    if translator is None or not job.short_options.translator:
+        return ""
+    return translator.host if job.steps.filter(kind=StepKind.TRANSLATE).exists() else ""
+
+
 def fallback_note(job: TranscriptionJob) -> str:
     """Return how many windows engines other than the job's own did, and why; empty if there are none."""
     if not job.short_options.fallback_engine:
@@ -63,11 +73,17 @@ def fallback_note(job: TranscriptionJob) -> str:
 
 def pause_of(job: TranscriptionJob) -> Pause | None:
     """Return the speech server that the job waits for at the moment, if there is one."""
+    if job.stage == JobStage.TRANSLATING:
+        return _pause(provider_states().filter(name=TRANSLATOR))
     engines = {job.engine, job.short_options.fallback_engine}
     if job.stage != JobStage.TRANSCRIBING or not settings.PROVIDERS.keys() & engines:
         return None
     waiting = job.windows.filter(status=WorkStatus.WAITING).order_by().values("engine")
-    for state in provider_states().filter(name__in=waiting):
+    return _pause(provider_states().filter(name__in=waiting))
+
+
+def _pause(states: QuerySet[ProviderState]) -> Pause | None:
+    for state in states:
         if state.is_paused and state.paused_until is not None:
             return Pause(state.name, busy=state.down_since is None, until=state.paused_until)
     return None

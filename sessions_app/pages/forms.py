@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from django import forms
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.engines.offered import capabilities_of
 from jobs_app.engines.resolving import NO_FALLBACK, language_prior, resolve_options
 from jobs_app.models import JobKind, JobStatus, TranscriptionJob
 from jobs_app.models.options import Door, JobOptions, offered_at
 from sessions_app.models import RecordingSession
-from sessions_app.options.languages import language_name
 from speech.errors import NotSupported
 
 Choices = list[tuple[str, str]]

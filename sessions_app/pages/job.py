@@ -35,7 +35,7 @@ from sessions_app.arrival.intake import check_track
 from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from sessions_app.options.forms import SHOWN_TRACKS, OptionsForm, initial_of
 from sessions_app.pages.cost import usage_note
-from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to
+from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to, text_sent_to
 from sessions_app.pages.forms import LanguageForm, TitleForm, language_form
 from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete, start_again
 from sessions_app.pages.refinement import refinement_beside
@@ -147,7 +147,7 @@ def job_page(
     session, options, reading = job.session, job.options, read(job)
     chunk = session.chunks.order_by("number").first()
     audio, joining = audio_of(session) if chunk else (None, False)
-    speakers = speakers_card(job, reading)
+    speakers = speakers_card(person(request), job, reading)
     runs = list(session.jobs.order_by("-created_at", "-pk"))
     page = {
         "job": job,
@@ -167,6 +167,8 @@ def job_page(
         "transcript": job.transcript,
         "speed": speed(job),
         "sent_to": sent_to(job),
+        "text_sent_to": text_sent_to(job),
+        "translated": reading.translated,
         "fallback_note": fallback_note(job),
         "language_form": wrong_language or language_form(job),
         "timing_note": NO_WORD_TIMES.get(job.transcript.timing, ""),

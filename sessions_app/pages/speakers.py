@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -11,35 +12,45 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from jobs_app.lifecycle.naming import ask_for_speakers, merge_speakers, rename_speaker, speakers_step_of
-from jobs_app.models import WORK_OPEN, JobStatus, TranscriptionJob
+from jobs_app.lifecycle.known_voices import are_on, save_voice
+from jobs_app.lifecycle.naming import speakers_step_of
+from jobs_app.models import WORK_OPEN, JobStatus, SpeakerVoice, TranscriptionJob
+from jobs_app.models.known_voices import LEAST_SAVED_MS
 from jobs_app.models.options import MOST_SPEAKERS
-from jobs_app.models.speakers import LONGEST_NAME, SpeakerCount
+from jobs_app.models.speakers import LONGEST_NAME
+from people_app.models import User
 from people_app.tokens import person
 from rest.refusals import Refusal
 from sessions_app.transcripts.paragraphs import colour_of
 from sessions_app.transcripts.reading import Reading
-from sessions_app.transcripts.speakers import NUMBERS, SpeakersInput
+from sessions_app.transcripts.speakers import SpeakersInput, change_speakers, suggested_names
 from speech.errors import NotSupported
 
 
-def speakers_card(job: TranscriptionJob, reading: Reading) -> dict[str, object] | None:
+def speakers_card(user: User, job: TranscriptionJob, reading: Reading) -> dict[str, object] | None:
     """Return what the page shows of the speakers; None if there is no text of which to tell them."""
     if job.status != JobStatus.COMPLETED or not job.transcript.total_segments:
         return None
     total_ms = sum(one.speaking_ms for one in reading.speakers)
     options, step = job.short_options, speakers_step_of(job)
+    suggested = suggested_names(user, job.pk, reading.speakers)
+    savable = _savable(user, job)
     return {
         "people": [
             {
                 "speaker": one,
                 "colour": colour_of(one),
                 "share": round(100 * one.speaking_ms / total_ms) if total_ms else 0,
+                "suggestion": suggested.get(one.label),
+                "savable": not savable.isdisjoint((one.label, *one.merged)),
                 "merged": [(label, f"Speaker {label[1:]}") for label in one.merged],
             }
             for one in sorted(reading.speakers, key=lambda one: (-one.speaking_ms, one.number))
         ],
         "names": sorted({one.name for one in reading.speakers if one.name}),
+        "voices": are_on(user),
+        "voices_offered": settings.KNOWN_VOICES,
+        "least_saved_s": LEAST_SAVED_MS // 1000,
         "step": step,
         "busy": step in WORK_OPEN,
         "exactly": options.num_speakers,
@@ -50,15 +61,27 @@ def speakers_card(job: TranscriptionJob, reading: Reading) -> dict[str, object] 
     }
 
 
+def _savable(user: User, job: TranscriptionJob) -> set[str]:
+    """Return the labels of the speakers whose voices can be saved. It costs a query where voices are on."""
+    if not are_on(user):
+        return set()
+    voices = SpeakerVoice.objects.filter(speaker__job=job, clean_ms__gte=LEAST_SAVED_MS)
+    return set(voices.values_list("speaker__label", flat=True))
+
+
 @login_required
 @require_POST
-def change_speakers(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    """Name or merge a speaker, or have them told apart with another number of them."""
-    job = get_object_or_404(TranscriptionJob.objects.for_user(person(request)), pk=pk)
+def change_on_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """Name or merge a speaker, answer a suggested name, save a voice, or ask for another number of them."""
+    user = person(request)
+    job = get_object_or_404(TranscriptionJob.objects.for_user(user), pk=pk)
     asked = SpeakersInput(data=_asked(request))
     if asked.is_valid():
         try:
-            _change(job.pk, asked.validated_data)
+            change_speakers(user, job.pk, asked.validated_data)
+            if "save_voice" in request.POST:
+                voice, _ = save_voice(user, job.pk, asked.validated_data["label"], "")
+                messages.success(request, f"The voice of {voice.name} is saved. Your account lists it.")
         except (Refusal, NotSupported) as refusal:
             messages.error(request, str(refusal))
     else:
@@ -67,10 +90,11 @@ def change_speakers(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 
 
 def _asked(request: HttpRequest) -> dict[str, object]:
-    """Return the change as the API takes it. A form has one of three kinds of it."""
+    """Return the change as the API takes it. A form has one kind of it."""
     sent = request.POST
-    if "name" in sent:
-        return {"label": sent.get("label", ""), "name": sent["name"]}
+    for kind in ("name", "confirm", "reject"):
+        if kind in sent:
+            return {"label": sent.get("label", ""), kind: sent[kind]}
     if "into" in sent:
         return {"label": sent.get("label", ""), "into": sent["into"] or None}
     if sent.get("how") == "exactly":
@@ -78,19 +102,3 @@ def _asked(request: HttpRequest) -> dict[str, object]:
     if sent.get("how") == "between":
         return {name: sent.get(name) or None for name in ("min_speakers", "max_speakers")}
     return {"num_speakers": None}
-
-
-def _change(job_id: uuid.UUID, given: dict[str, object]) -> None:
-    label = str(given.get("label", ""))
-    if "name" in given:
-        rename_speaker(job_id, label, str(given["name"]))
-    elif "into" in given:
-        into = given["into"]
-        merge_speakers(job_id, label, None if into is None else str(into))
-    else:
-        ask_for_speakers(job_id, _count(given))
-
-
-def _count(given: dict[str, object]) -> SpeakerCount:
-    exactly, at_least, at_most = (given.get(name) for name in NUMBERS)
-    return SpeakerCount(exactly, at_least, at_most)  # type: ignore[arg-type]  # numbers, by the serializer

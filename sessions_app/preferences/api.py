@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.db import transaction
@@ -18,6 +19,7 @@ from jobs_app.models.options import Door
 from people_app.models import Theme, User
 from people_app.tokens import person
 from rest.outputs import AnyField, ErrorOutput
+from sessions_app.options.defaults import TOGETHER, still_offered
 from sessions_app.options.serializers import option_fields
 
 
@@ -54,7 +56,15 @@ class PreferencesInput(KnownNames):
     )
     theme = serializers.ChoiceField(choices=Theme.choices)
     live = serializers.BooleanField(help_text="Whether the recorder page shows words while they are spoken.")
+    known_voices = serializers.BooleanField(
+        help_text="Whether voices can be saved under names, and names are suggested in later recordings."
+    )
     defaults = DefaultsInput(help_text="For what a request leaves out.")
+
+    def validate_known_voices(self, wanted: bool) -> bool:
+        if wanted and not settings.KNOWN_VOICES:
+            raise serializers.ValidationError("Known voices are turned off on this site.")
+        return wanted
 
     def validate_time_zone(self, name: str) -> str:
         if name and name not in zoneinfo.available_timezones():
@@ -102,9 +112,17 @@ class PreferencesView(APIView):
 def changed_defaults(user: User, given: dict[str, object]) -> dict[str, object]:
     """Return the user's defaults with `given` put in; null removes a default.
 
+    A preferred model that the site no longer offers stays, and keeps nobody from changing the rest.
+
     Raises:
         NotSupported: the engine that would then be the default cannot do what the other defaults ask for.
     """
-    defaults = {name: value for name, value in (user.job_defaults | given).items() if value is not None}
-    resolve_options(**defaults)
-    return defaults
+
+    def with_given(defaults: Mapping[str, object]) -> dict[str, object]:
+        return {name: value for name, value in {**defaults, **given}.items() if value is not None}
+
+    before = user.job_defaults
+    named = {name for group in TOGETHER if group & given.keys() for name in group}
+    others = still_offered({name: value for name, value in before.items() if name not in named})
+    resolve_options(**with_given({name: before[name] for name in before.keys() & named} | others))
+    return with_given(before)

@@ -41,7 +41,7 @@ def _finish(session: RecordingSession) -> None:
     n_chunks = session.chunks.count()
     if not abandoned().filter(pk=session.pk).exists():
         return
-    n_chunks += compose(session, rest=True)
+    n_chunks += compose(session, rest=True)[1]
     with transaction.atomic():
         locked = session.lock()
         # This is checked again under the lock: until now, a new chunk may have held it.

@@ -6,8 +6,8 @@ from django import template
 from django.utils.html import conditional_escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.models import JOB_ACTIVE, JobStage, JobStatus, TranscriptionJob
-from sessions_app.options.languages import language_name
 from speech.transcript_warnings import heard_tracks as tracks_sentence
 
 register = template.Library()
@@ -25,6 +25,7 @@ STAGES = {
     JobStage.WAITING: "Waiting for a worker",
     JobStage.PREPARING: "Reading the audio",
     JobStage.TRANSCRIBING: "Transcribing",
+    JobStage.TRANSLATING: "Translating",
     JobStage.FINISHING: "Putting the transcript together",
     JobStage.ENDED: "Ended",
 }

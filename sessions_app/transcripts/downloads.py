@@ -15,15 +15,52 @@ from rest_framework.views import APIView
 from jobs_app.models import JobStatus, TranscriptionJob
 from people_app.tokens import person
 from rest.outputs import ErrorOutput
-from rest.refusals import NotReady
+from rest.refusals import NotReady, Unsupported
 from sessions_app.transcripts.formats import Format
-from sessions_app.transcripts.reading import READ_WITH, Reading, read
+from sessions_app.transcripts.reading import READ_WITH, Reading, Shown, read
 
 NOT_READY = {
     JobStatus.FAILED: "This job failed, so it has no transcript. Retry it.",
     JobStatus.CANCELLED: "This job was cancelled, so it has no transcript. Transcribe the recording again.",
 }
+TEXT = OpenApiParameter(
+    "text",
+    str,
+    enum=[*Shown],
+    description="Of a translated transcript: the translation (the default), what was said, or both. Captions "
+    "with both have a line of each; JSON has both in any case, but for `original`.",
+)
 DOWNLOAD = OpenApiParameter("download", bool, description="1: as an attachment, to be saved.")
+
+
+class UnknownText(Unsupported):
+    status = 422
+    sentence = f"There is no such text. Ask for one of: {', '.join(Shown)}."
+    param = "text"
+
+
+def wanted_text(reading: Reading, wish: str) -> Reading:
+    """Return the reading with the text that a request asks for; an empty wish is the usual one.
+
+    Raises:
+        UnknownText: there is no such text of any transcript.
+        NotReady: this transcript does not have it.
+    """
+    try:
+        shown = Shown(wish or Shown.TRANSLATION)
+    except ValueError as error:
+        raise UnknownText from error
+    if reading.by_engine and shown != Shown.TRANSLATION:
+        raise NotReady(
+            "The engine has translated this recording as it heard it, so there is no text of what was said. "
+            "Transcribe it again without a translation."
+        )
+    if wish and shown != Shown.ORIGINAL and not (reading.translated or reading.by_engine):
+        raise NotReady(
+            "This transcript has no translation. Transcribe the recording again with `translate_to`, or "
+            "leave `text` out."
+        )
+    return reading.showing(shown)
 
 
 def download_name(reading: Reading, ending: str) -> str:
@@ -48,7 +85,7 @@ class DownloadView(APIView):
                 JobStatus(job.status), "This job has not ended. Ask again when it is completed."
             )
             raise NotReady(detail)
-        reading = read(job)
+        reading = wanted_text(read(job), request.query_params.get("text", ""))
         if self.format.of_speakers and not reading.speakers:
             raise NotReady("Nobody is told apart in this transcript. Have its speakers told apart first.")
         response = HttpResponse(self.format.write(reading), content_type=self.format.content_type)
@@ -69,11 +106,12 @@ def view_of(ending: str, format: Format) -> type[DownloadView]:
     @extend_schema(
         operation_id=f"jobs_transcript_{ending}",
         summary=format.summary,
-        parameters=[DOWNLOAD],
+        parameters=[TEXT, DOWNLOAD],
         responses={
             (200, format.content_type.partition(";")[0]): format.schema,
             404: ErrorOutput,
             409: ErrorOutput,
+            422: ErrorOutput,
         },
     )
     def get(self: DownloadView, request: Request, pk: str) -> HttpResponseBase:

@@ -14,6 +14,8 @@ from speech.transcript_warnings import SENTENCES
 
 SEGMENT_ID = "Opaque. It never changes, and no other segment ever has it."
 
+ORIGINAL = "What was said, if `text` is its translation; else empty or left out."
+
 LANGUAGE = "ISO 639-1: what is spoken in it; empty when not known, or translated."
 
 
@@ -69,6 +71,9 @@ class JobOutput(JobInListOutput):
     corrected_text = serializers.SerializerMethodField(
         method_name="get_transcript", help_text="The same as `transcript`."
     )
+    original_text = serializers.SerializerMethodField(
+        help_text="What was said, if `transcript` is a translation by the translator; else empty."
+    )
     warnings = serializers.SerializerMethodField(help_text="What the transcript may lack.")
     correcting = serializers.SerializerMethodField(help_text=CORRECTING)
     audio_tracks = serializers.SerializerMethodField(
@@ -85,6 +90,7 @@ class JobOutput(JobInListOutput):
             "transcript",
             "raw_text",
             "corrected_text",
+            "original_text",
         )
         read_only_fields = fields
 
@@ -97,6 +103,9 @@ class JobOutput(JobInListOutput):
 
     def get_transcript(self, job: TranscriptionJob) -> str:
         return self.reading.text
+
+    def get_original_text(self, job: TranscriptionJob) -> str:
+        return self.reading.original_text
 
     @extend_schema_field(WarningOutput(many=True))
     def get_warnings(self, job: TranscriptionJob) -> list[dict[str, object]]:
@@ -123,6 +132,7 @@ class SegmentOutput(serializers.ModelSerializer[Segment]):
 
     id = serializers.CharField(read_only=True, help_text=SEGMENT_ID)
     text = serializers.CharField(read_only=True, help_text="With your corrections.")
+    original = serializers.CharField(read_only=True, help_text=ORIGINAL)
     words = WordOutput(many=True, read_only=True, help_text="Empty where the engine gives no word times.")
 
     class Meta:
@@ -133,6 +143,7 @@ class SegmentOutput(serializers.ModelSerializer[Segment]):
             "start_ms",
             "end_ms",
             "text",
+            "original",
             "raw_text",
             "confidence",
             "speaker",
@@ -161,6 +172,7 @@ class TranscriptSegmentOutput(serializers.Serializer[None]):
     start_ms = serializers.IntegerField()
     end_ms = serializers.IntegerField()
     text = serializers.CharField()
+    original = serializers.CharField(required=False, help_text=ORIGINAL)
     speaker = serializers.CharField()
     language = serializers.CharField(help_text=LANGUAGE)
     confidence = serializers.FloatField(allow_null=True)
@@ -183,6 +195,9 @@ class TranscriptOutput(serializers.Serializer[None]):
 
     id = serializers.UUIDField(help_text="Of the job.")
     text = serializers.CharField()
+    original_text = serializers.CharField(
+        required=False, help_text="What was said, if `text` is its translation."
+    )
     language = serializers.CharField()
     duration_ms = serializers.IntegerField()
     speakers = SpeakerOutput(many=True)

@@ -41,7 +41,8 @@ class Paragraph:
 
     `speaker` is the name, and empty if the paragraph before has the same speaker. `colour` is from 1 to 8,
     and `label` that of the speaker, if it is one of those who were told apart. `gap` is empty, or a sentence
-    that says why there is no text. `language` is empty if it is that of the transcript.
+    that says why there is no text. `language` is empty if it is that of the transcript. `original` is what
+    was said, if the sentences are a translation.
     """
 
     start_ms: int
@@ -51,6 +52,7 @@ class Paragraph:
     gap: str = ""
     label: str = ""
     colour: int = 0
+    original: str = ""
 
 
 def paragraphs(reading: Reading) -> list[Paragraph]:
@@ -104,6 +106,8 @@ def _grouped(
             last_text, characters = "", 0
         space = " " if last_text and " " in join_texts([last_text[-1], text[0]]) else ""
         words = _word_times(text, segment.words)
+        if segment.original:
+            paragraph.original = join_texts([paragraph.original, segment.original])
         paragraph.sentences.append(Sentence(start_ms, segment.end_ms, text, words, space))
         characters += len(text)
         last_end_ms, last_speaker, last_text = segment.end_ms, speaker, text

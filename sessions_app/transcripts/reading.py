@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from heapq import merge
 
@@ -15,7 +16,7 @@ from django.db.models import QuerySet
 
 from jobs_app.models import JOB_ACTIVE, JobStatus, LiveText, Speaker, SpeakerTurns, TranscriptionJob
 from jobs_app.models.speakers import StoredTurn
-from jobs_app.models.transcripts import SPEAKERS_KNOWN, Segment, SegmentKind, Transcript, as_read
+from jobs_app.models.transcripts import SPEAKERS_KNOWN, TRANSLATED, Segment, SegmentKind, Transcript, as_read
 from sessions_app.transcripts.edits import Changes, changes_in
 from sessions_app.transcripts.gaps import Gap, gap_captions, gaps_of
 from speech.text.corrections import timed_words
@@ -26,6 +27,14 @@ from speech.types import SpeechSegment
 ROWS_AT_ONCE = 2000
 READ_WITH = ("session", "sound", "transcript")
 """The query of a job must fetch these rows with it for `read`, and "transcript__texts" if texts are read."""
+
+
+class Shown(StrEnum):
+    """Which text of a translated transcript is read. Of any other there is only one."""
+
+    TRANSLATION = "translation"
+    ORIGINAL = "original"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,7 @@ class Reading:
     filename: str
     language: str
     duration_ms: int
+    shown: Shown = Shown.TRANSLATION
     transcript: Transcript
     gaps: tuple[Gap, ...]
     warnings: tuple[TranscriptWarning, ...]
@@ -82,6 +92,32 @@ class Reading:
     def growing(self) -> bool:
         """Whether more text may come."""
         return self.status in JOB_ACTIVE
+
+    @property
+    def translated(self) -> bool:
+        """Whether there is a translation with what was said beside it."""
+        return self.transcript.translation_state in TRANSLATED
+
+    @property
+    def by_engine(self) -> bool:
+        """Whether the engine has translated, so that nobody knows what was said."""
+        options = self.transcript.job.short_options
+        return bool(options.translate_to) and not options.translator
+
+    @property
+    def timing(self) -> str:
+        """The coarsest times of the text that is read. The words of a translation have none."""
+        return self.transcript.timing if self.shown == Shown.ORIGINAL else self.transcript.read_timing
+
+    def showing(self, shown: Shown) -> Reading:
+        """Return the same, of which another text is read."""
+        language = self.transcript.spoken_language if shown == Shown.ORIGINAL else self.language
+        return replace(self, shown=shown, language=language)
+
+    @property
+    def original_text(self) -> str:
+        """What was said, as one text; empty if it is not translated."""
+        return self.transcript.texts.original if self.translated else ""
 
     @cached_property
     def text(self) -> str:
@@ -97,8 +133,14 @@ class Reading:
         }
         if not texts:
             return self.transcript.text
-        rows = _final_segments(self.job_id).values_list("number", "raw_text", "corrected_text")
-        return join_texts([texts.get(number, as_read(raw, corrected)) for number, raw, corrected in rows])
+        columns = ("number", "translated_text", "corrected_text", "raw_text")
+        rows = _final_segments(self.job_id).values_list(*columns)
+        return join_texts(
+            [
+                texts.get(number, translation or as_read(raw, corrected))
+                for number, translation, corrected, raw in rows
+            ]
+        )
 
     @cached_property
     def speakers(self) -> tuple[ReadSpeaker, ...]:
@@ -137,10 +179,15 @@ class Reading:
         While the job goes on, what was heard live and is not stored as segments yet comes after them, which
         takes one more.
         """
-        shown = self.shown_labels
-        for segment in segments_of(self.job_id, live=self.growing):
-            label = shown.get(segment.speaker, segment.speaker)
-            yield segment if label == segment.speaker else replace(segment, speaker=label)
+        labels = self.shown_labels
+        for segment in segments_of(self.job_id, live=self.growing, shown=self.shown):
+            label = labels.get(segment.speaker, segment.speaker)
+            language = segment.language
+            if self.translated and not segment.original and self.shown != Shown.ORIGINAL:
+                # It was not translated, so it is not in the language of the transcript.
+                language = language or self.transcript.spoken_language
+            same = (label, language) == (segment.speaker, segment.language)
+            yield segment if same else replace(segment, speaker=label, language=language)
 
     def named_segments(self) -> Iterator[ReadSegment]:
         """Return the same, with the names of the speakers in place of their labels, for people."""
@@ -170,7 +217,12 @@ def read(job: TranscriptionJob) -> Reading:
         gaps=gaps_of(sound),
         warnings=tuple(
             transcript_warnings(
-                sound.report, sound.gaps, wordless=wordless, speakers=transcript.speakers_state
+                sound.report,
+                sound.gaps,
+                wordless=wordless,
+                speakers=transcript.speakers_state,
+                translation=transcript.translation_state,
+                untranslated=transcript.n_untranslated,
             )
         ),
     )
@@ -195,7 +247,12 @@ def speakers_of(job_id: uuid.UUID) -> tuple[ReadSpeaker, ...]:
 
 
 def segments_of(
-    job_id: uuid.UUID, *, start_ms: int = 0, end_ms: int | None = None, live: bool = False
+    job_id: uuid.UUID,
+    *,
+    start_ms: int = 0,
+    end_ms: int | None = None,
+    live: bool = False,
+    shown: Shown = Shown.TRANSLATION,
 ) -> Iterator[ReadSegment]:
     """Return the final segments of a job that touch `[start_ms, end_ms)`, in the order of time.
 
@@ -212,9 +269,9 @@ def segments_of(
     changes = changes_in(job_id)
     for row in rows.iterator(chunk_size=ROWS_AT_ONCE):
         heard.pop(row.number, None)
-        yield read_segment(row, changes.get(row.number, {}))
+        yield read_segment(row, changes.get(row.number, {}), shown)
     for segment in heard.values():
-        yield read_segment(segment, changes.get(segment.number, {}))
+        yield read_segment(segment, changes.get(segment.number, {}), shown)
 
 
 def heard_live(job_id: uuid.UUID) -> list[Segment]:
@@ -250,8 +307,12 @@ class SegmentsSoFar:
         return rows + self._heard[first:end]
 
 
-def read_segment(row: Segment, changes: Changes) -> ReadSegment:
-    """Return the segment with the changes that people made in it."""
+def read_segment(row: Segment, changes: Changes, shown: Shown = Shown.TRANSLATION) -> ReadSegment:
+    """Return the segment with the changes that people made in it.
+
+    What they typed into a translated segment stands for its translation. The words of a translation have no
+    times, because those that were heard are the original's.
+    """
     segment = ReadSegment(
         row.start_ms,
         row.end_ms,
@@ -265,6 +326,10 @@ def read_segment(row: Segment, changes: Changes) -> ReadSegment:
         raw_text=row.raw_text,
         break_before=row.break_before,
     )
+    if row.translated_text and shown == Shown.ORIGINAL:
+        changes = {name: value for name, value in changes.items() if name != "text"}
+    elif row.translated_text:
+        segment = replace(segment, text=row.translated_text, original=row.text, words=(), language="")
     if "text" in changes:
         changes = {**changes, "words": timed_words(changes["text"], segment.words)}
     return replace(segment, **changes) if changes else segment

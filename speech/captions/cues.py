@@ -58,7 +58,7 @@ def make_cues(segments: Iterable[SpeechSegment], *, label_speakers: bool = False
                 start_ms = cue[0].start_ms
                 end_ms = min(cue[-1].end_ms, start_ms + MAX_CUE_MS)
                 cues.append(Cue(start_ms, end_ms, _lines(cue), speaker))
-    return _without_overlap(cues)
+    return without_overlap(cues)
 
 
 def _split_at_pauses(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
@@ -71,7 +71,7 @@ def _split_at_pauses(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
         yield tokens[start:]
 
 
-def _line_width(tokens: Sequence[Token]) -> float:
+def line_width(tokens: Sequence[Token]) -> float:
     return sum(token.width + token.space_before for token in tokens) - tokens[0].space_before
 
 
@@ -133,23 +133,23 @@ def _pair_cost(before: Token, after: Token) -> float:
 
 
 def _lines(tokens: Sequence[Token]) -> tuple[str, ...]:
-    if _line_width(tokens) <= LINE_WIDTH:
-        return (_text(tokens),)
+    if line_width(tokens) <= LINE_WIDTH:
+        return (text_of(tokens),)
 
     def cost(at: int) -> float:
-        upper, lower = _line_width(tokens[:at]), _line_width(tokens[at:])
+        upper, lower = line_width(tokens[:at]), line_width(tokens[at:])
         too_wide = 1000 * (max(upper, lower) > LINE_WIDTH)
         return too_wide + abs(upper - lower) + 6 * _pair_cost(tokens[at - 1], tokens[at])
 
     at = min(range(1, len(tokens)), key=cost)
-    return _text(tokens[:at]), _text(tokens[at:])
+    return text_of(tokens[:at]), text_of(tokens[at:])
 
 
-def _text(tokens: Sequence[Token]) -> str:
+def text_of(tokens: Sequence[Token]) -> str:
     return "".join(" " * token.space_before + token.text for token in tokens).strip(" ")
 
 
-def _without_overlap(cues: list[Cue]) -> list[Cue]:
+def without_overlap(cues: list[Cue]) -> list[Cue]:
     """Return the cues in time order. Each ends when the next begins, and short ones last longer if there is
     room.
 

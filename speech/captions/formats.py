@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from speech.captions.bilingual import make_bilingual_cues
 from speech.captions.cues import make_cues
 from speech.text.sentences import ends_sentence
 from speech.text.spacing import join_texts
@@ -17,12 +18,15 @@ PARAGRAPH_CHARACTERS = 600
 """A paragraph of this length ends with the next segment that ends a sentence."""
 
 
-def to_txt(segments: Iterable[SpeechSegment]) -> str:
+def to_txt(segments: Iterable[SpeechSegment], *, bilingual: bool = False) -> str:
     """Return plain text in paragraphs.
 
-    A pause or another speaker begins a new one, a speaker with the name.
+    A pause or another speaker begins a new one, a speaker with the name. If it is `bilingual`, the line below
+    a translated paragraph has what was said.
     """
     paragraphs: list[list[str]] = []
+    originals: list[list[str]] = []
+    translated = set()
     last: SpeechSegment | None = None
     for segment in segments:
         if not segment.text.strip():
@@ -30,25 +34,38 @@ def to_txt(segments: Iterable[SpeechSegment]) -> str:
         if last is None or segment.speaker != last.speaker:
             name = " ".join(segment.speaker.split())
             paragraphs.append([f"{name}:"] if name else [])
+            originals.append([])
         elif segment.start_ms - last.end_ms >= PARAGRAPH_PAUSE_MS or _is_full(paragraphs[-1]):
             paragraphs.append([])
+            originals.append([])
         paragraphs[-1].append(segment.text)
+        originals[-1].append(segment.original or segment.text)
+        if segment.original:
+            translated.add(len(paragraphs) - 1)
         last = segment
-    return "\n".join(f"{join_texts(paragraph)}\n" for paragraph in paragraphs)
-
-
-def to_srt(segments: Iterable[SpeechSegment]) -> str:
-    """Return SubRip. A caption in which another speaker begins starts with "Name: "."""
     return "\n".join(
-        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n" + "\n".join(cue.lines) + "\n"
-        for number, cue in enumerate(make_cues(segments, label_speakers=True), start=1)
+        f"{join_texts(paragraph)}\n"
+        + (f"{join_texts(originals[at])}\n" if bilingual and at in translated else "")
+        for at, paragraph in enumerate(paragraphs)
     )
 
 
-def to_vtt(segments: Iterable[SpeechSegment]) -> str:
-    """Return WebVTT. Speakers are voice spans, `<v Name>`."""
+def to_srt(segments: Iterable[SpeechSegment], *, bilingual: bool = False) -> str:
+    """Return SubRip. A caption in which another speaker begins starts with "Name: ".
+
+    If it is `bilingual`, what was said is below the translation in the same caption.
+    """
+    make = make_bilingual_cues if bilingual else make_cues
+    return "\n".join(
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n" + "\n".join(cue.lines) + "\n"
+        for number, cue in enumerate(make(segments, label_speakers=True), start=1)
+    )
+
+
+def to_vtt(segments: Iterable[SpeechSegment], *, bilingual: bool = False) -> str:
+    """Return WebVTT. Speakers are voice spans, `<v Name>`. `bilingual` is as in SubRip."""
     blocks = ["WEBVTT\n"]
-    for cue in make_cues(segments):
+    for cue in make_bilingual_cues(segments) if bilingual else make_cues(segments):
         voice = f"<v {_escape(cue.speaker)}>" if cue.speaker else ""
         text = voice + _escape("\n".join(cue.lines))
         blocks.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
@@ -84,11 +101,15 @@ def transcript_dict(
     `segments` are (id, segment) in time order. `names` maps the label of a
     speaker to the name that people gave.
     """
-    shown = [_segment_dict(segment_id, segment) for segment_id, segment in segments]
+    said = list(segments)
+    shown = [_segment_dict(segment_id, segment) for segment_id, segment in said]
+    originals = [segment.original or segment.text for _, segment in said]
+    original = {"original_text": join_texts(originals)} if any(one.original for _, one in said) else {}
     labels = dict.fromkeys(segment["speaker"] for segment in shown if segment["speaker"])
     return {
         "id": id,
         "text": join_texts([segment["text"] for segment in shown]),
+        **original,
         "language": language,
         "duration_ms": duration_ms,
         "speakers": [{"label": label, "name": names.get(label, "")} for label in labels],
@@ -127,6 +148,7 @@ def _segment_dict(segment_id: str, segment: SpeechSegment) -> dict[str, Any]:
         "start_ms": segment.start_ms,
         "end_ms": segment.end_ms,
         "text": segment.text,
+        **({"original": segment.original} if segment.original else {}),
         "speaker": segment.speaker,
         "language": segment.language,
         "confidence": _probability(segment.confidence),

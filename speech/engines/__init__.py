@@ -6,13 +6,15 @@ import os
 import re
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
 from speech.engines.models import hears_short_context
 from speech.engines.openai.models import capabilities as openai_capabilities
 from speech.engines.providers import Provider
 from speech.errors import NotSupported
-from speech.models.catalogue import KNOWN
+from speech.models.catalogue import KNOWN, of_repository
+from speech.models.store import read_note
 from speech.text.languages import ENGLISH, languages_of
 
 _ENGINES = {
@@ -43,8 +45,13 @@ def load_engine(name: str, settings: EngineSettings) -> Engine:
     return _loaded[key]
 
 
-def capabilities(name: str, model: str, provider: Provider | None = None) -> Capabilities:
-    """Return what a model of an engine can do, without loading either. `provider` is for the openai engine.
+def capabilities(
+    name: str, model: str, provider: Provider | None = None, *, directory: str = ""
+) -> Capabilities:
+    """Return what a model of an engine can do, without loading either.
+
+    `provider` is for the openai engine. `directory` has the files of a local model that was installed. They
+    say more than its name, which is whatever somebody has called it.
 
     Raises:
         NotSupported: there is no such engine.
@@ -54,8 +61,11 @@ def capabilities(name: str, model: str, provider: Provider | None = None) -> Cap
         return _FAKE
     if name == "openai":
         return openai_capabilities(model, provider)
-    known = KNOWN.get(model)
-    languages = ENGLISH if known and known.english_only else languages_of(model)
+    note = read_note(Path(directory)) if directory else None
+    repository = note.repository if note else ""
+    known = KNOWN.get(model) or of_repository(repository)
+    languages = ENGLISH if known and known.english_only else languages_of(directory or model)
+    model = repository or model
     short = hears_short_context(model)
     local = Capabilities(
         languages=languages,
@@ -95,7 +105,9 @@ def check_options(able: Capabilities, options: TranscribeOptions) -> None:
     if options.translate_to and options.translate_to not in able.translates_to:
         possible = ", ".join(sorted(able.translates_to)) or "no other language"
         raise NotSupported(
-            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}.",
+            f"This model cannot translate into {options.translate_to!r}; it can translate into {possible}. "
+            "For all languages, the people who run this server can configure a chat model: TRANSLATOR_MODEL, "
+            "with TRANSLATOR_API_KEY or TRANSLATOR_BASE_URL.",
             option="translate_to",
         )
 

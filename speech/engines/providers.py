@@ -1,4 +1,4 @@
-"""What the `openai` engine needs to know of a server to which it sends audio."""
+"""What is to be known of a server that is asked for transcripts or translations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from urllib.parse import urlsplit
 
 from speech.types import Container
 
+TRANSLATOR = "translator"
+"""The name of the server that translates. No engine is called so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A server that speaks OpenAI's transcription API.
+    """A server that speaks OpenAI's API, for transcriptions or, called TRANSLATOR, for chats.
 
     The last five fields are None if the table in `speech.engines.openai.models` decides. It knows some models
     and has cautious defaults for the others.
@@ -30,6 +33,9 @@ class Provider:
     """0 means no limit."""
     price_per_minute: Decimal = Decimal(0)
     """The price of a minute of audio, in the site's currency."""
+    input_price: Decimal = Decimal(0)
+    output_price: Decimal = Decimal(0)
+    """The prices of a million tokens of a chat."""
     timeout_s: float = 300
     """The time limit for one request, from the first byte sent to the last byte received."""
     max_request_bytes: int | None = None
@@ -49,4 +55,13 @@ class Provider:
     def setting(self) -> str:
         """The beginning of the names of its settings."""
         name = self.name.upper().replace("-", "_")
-        return f"{name}_" if self.name == "openai" else f"PROVIDER_{name}_"
+        return f"{name}_" if self.name in ("openai", TRANSLATOR) else f"PROVIDER_{name}_"
+
+    @property
+    def model_setting(self) -> str:
+        return f"{self.setting}MODEL" if self.name == TRANSLATOR else f"{self.setting}MODELS"
+
+    @property
+    def size_setting(self) -> str:
+        """The setting that makes requests smaller, and so their answers quicker."""
+        return f"{self.setting}{'MAX_CHARACTERS' if self.name == TRANSLATOR else 'WINDOW_S'}"

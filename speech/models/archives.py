@@ -6,9 +6,11 @@ more than a limit.
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from stat import S_ISLNK
@@ -19,6 +21,17 @@ from speech.models.catalogue import WANTED
 
 BLOCK_BYTES = 1024 * 1024
 MOST_MEMBERS = 1000
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What Python's modules raise for an archive that they cannot read."""
 
 
 def copy_folder(source: Path, target: Path, limit: int) -> None:
@@ -48,7 +61,7 @@ def unpack(source: Path, target: Path, limit: int) -> None:
             if file is None or (target / name).exists():
                 raise CannotInstall(f"The archive has {name} twice. Make one of the folder of one model.")
             left -= _copy(file, target / name, left)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as e:
+    except DAMAGED as e:
         raise CannotInstall(f"{source.name} is no tar or zip archive, or is damaged ({e}).") from e
     except OSError as e:
         if e.errno is None:  # a compressed file that is damaged

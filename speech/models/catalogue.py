@@ -1,17 +1,18 @@
 """The models that can be had by a short name, with what is known of each before it is here.
 
-A sum is in this table only if two public repositories have the same one. Those whose names are known are, for
-tiny.en and base, those of docs/decisions/0004-models-from-pip-packages.md; for the others:
+A sum is in this table only if two public repositories have the same one. Those of tiny.en and base are
+named in docs/decisions/0004-models-from-pip-packages.md. Each of these has all files of the models with an x,
+at the revision of this table:
 
-- calebn/sharecut-studio (WHISPER_PINS in src/podcast_mcp): all files of small.en, large-v3-turbo, large-v3
-- scottconverse/civiccast-native (civiccast/native/caption_tiers.py): all files of medium and large-v3
-- abworks-dev/RAGPinCheng (scripts/prepare_faster_whisper_model.py): model.bin of large-v3
-- WillsitoGG/Video_Tunner: model.bin of large-v3-turbo
-- Aperove/nicokara-studio (release/deploy-nicokara-from-data.sh): model.bin of small
+| | small | medium | distil-large-v3 | large-v3-turbo | large-v3 |
+|---|---|---|---|---|---|
+| suyzhi/SubtitleFactory (backend/app/services/model_catalog.py) | x | x | x | x | x |
+| rekreatedigital/rekounts (rekounts/models.py) | x | x | | | |
+| KristjanHS/transcribe-offline (app/transcribe_offline/models.py) | | | x | | |
+| calebn/sharecut-studio (WHISPER_PINS in src/podcast_mcp) | | | | x | x |
+| scottconverse/civiccast-native (civiccast/native/caption_tiers.py) | | x | | | x |
 
-So large-v3 and the model.bin of large-v3-turbo have two that are named. The other sums of large-v3-turbo, and
-those of small, medium and distil-large-v3, were found in at least two repositories by a search that does not
-say which. distil-large-v3.5 has none: it was found in one repository alone.
+distil-large-v3.5 has no sums: one repository alone was found that has them.
 """
 
 from __future__ import annotations
@@ -168,3 +169,8 @@ _ALL = (
 
 KNOWN: Mapping[str, KnownModel] = MappingProxyType({model.name: model for model in _ALL})
 """By name, those that hear worst and are fastest first."""
+
+
+def of_repository(repository: str) -> KnownModel | None:
+    """Return the model of the catalogue that comes from this repository."""
+    return next((model for model in _ALL if model.repository == repository), None)

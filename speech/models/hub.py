@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from speech.errors import CannotInstall
 
 BLOCK_BYTES = 1024 * 1024
 MOST_LISTING_BYTES = 8 * BLOCK_BYTES
+_COMMIT = re.compile(r"[\w.-]{1,100}", re.ASCII)
 BUSY = (408, 429, 500, 502, 503, 504)
 UNREACHABLE = (URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
@@ -71,11 +73,14 @@ class Hub:
         try:
             listing = json.loads(text)
             files = [_hub_file(one) for one in listing["siblings"]]
-            return str(listing["sha"]), files
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise CannotInstall(
-                f"{self.endpoint} does not answer as a model hub does. Check HF_ENDPOINT."
-            ) from e
+            if _COMMIT.fullmatch(listing["sha"]):
+                return listing["sha"], files
+            problem = None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+            problem = e
+        raise CannotInstall(
+            f"{self.endpoint} does not answer as a model hub does. Check HF_ENDPOINT."
+        ) from problem
 
     def fetch(
         self, repository: str, commit: str, file: HubFile, folder: Path, limit: int, progress: Progress
@@ -131,10 +136,15 @@ class Hub:
                         raise CannotInstall(f"{file.name} is larger than MAX_MODEL_MB allows.")
                     target.write(block)
                     progress(file.name, here, size)
-        if file.size is not None and here > file.size:
+        whole = size is None or here == size
+        if file.size is not None and (here > file.size or (whole and here < file.size)):
+            # A proxy may have answered with a page of its own. Nothing must be added to that.
             part.unlink()
-            raise CannotInstall(f"{file.name} is longer than the hub says. Run the same command again.")
-        return size is None or here == size
+            raise CannotInstall(
+                f"{file.name} is {'longer' if here > file.size else 'shorter'} than the hub says. Run the "
+                "same command again."
+            )
+        return whole
 
     def _open(self, path: str, begin: int = 0) -> Any:
         request = Request(f"{self.endpoint}/{path}", headers={"User-Agent": "transcribe"})  # noqa: S310

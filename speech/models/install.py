@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 from speech.errors import CannotInstall
 from speech.models import store
 from speech.models.archives import copy_folder, require_room, unpack
-from speech.models.catalogue import KNOWN, WANTED, KnownModel
+from speech.models.catalogue import KNOWN, WANTED, KnownModel, of_repository
 from speech.models.hub import Hub, Progress
 from speech.models.store import Installed
 from speech.text.languages import ENGLISH, languages_of
@@ -23,6 +23,7 @@ from speech.text.languages import ENGLISH, languages_of
 FETCHING = ".fetching"
 """What has come of models that are not complete, each in a folder."""
 LEFTOVER_S = 3600
+LONGEST_NAME = 200
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 
 
@@ -45,12 +46,15 @@ def install(
     Raises:
         CannotInstall: it says why, and nothing has changed.
     """
-    source = Path(wanted).expanduser()
     try:
+        source = Path(wanted).expanduser()
         with _only_one(models_dir):
-            if source.is_dir() or source.is_file():
+            # A folder that is called like a model of the catalogue is meant if it is written as ./small.
+            if wanted not in KNOWN and (source.is_dir() or source.is_file()):
                 return _from_disk(source, name or _name_of(source), models_dir, limits)
             return _from_hub(wanted, name, models_dir, hub, limits, progress)
+    except RuntimeError as e:
+        raise CannotInstall(f"{wanted[:200]}: {e}") from e
     except OSError as e:
         if e.errno in (ENOSPC, EDQUOT):
             raise CannotInstall(f"The disk became full. Make room in {models_dir}, then try again.") from e
@@ -88,12 +92,18 @@ def _from_hub(
     _require_name(name := name or repository)
     if known is not None:
         repository, revision = known.repository, revision or known.revision
+    if name in KNOWN and KNOWN[name].repository != repository:
+        raise CannotInstall(
+            f"{name} is the name of {KNOWN[name].repository}. Give this model another one, with --name."
+        )
     commit, listed = hub.files(repository, revision or "main")
     files = [file for file in listed if file.name in WANTED]
-    require_room(models_dir, sum(file.size or 0 for file in files), limits.spare)
+    store.require_names({file.name for file in files})
     # What has come stays here until the model is installed.
-    begun = models_dir / FETCHING / f"{repository.replace('/', '--')}@{commit}".replace("/", "-")
+    begun = _begun(repository, commit, models_dir)
     begun.mkdir(parents=True, exist_ok=True)
+    missing = sum(file.size or 0 for file in files) - _size_of(begun)
+    require_room(models_dir, missing, limits.spare)
     left = limits.model
     for file in files:
         left -= hub.fetch(repository, commit, file, begun, left, progress).stat().st_size
@@ -114,13 +124,53 @@ def _from_hub(
             source=f"{hub.endpoint}/{repository}",
             repository=repository,
             revision=commit,
-            english_only=_is_english(folder, known),
+            english_only=_is_english(folder, known or of_repository(repository)),
             files=checked,
         )
         store.record_sums(key, checked, models_dir)
         store.place(folder, model, models_dir)
-    shutil.rmtree(begun, ignore_errors=True)
+    _forget(repository, models_dir)
     return model
+
+
+def _begun(repository: str, commit: str, models_dir: Path) -> Path:
+    return models_dir / FETCHING / f"{store.folder_of(repository, models_dir).name}@{commit}"
+
+
+def _size_of(folder: Path) -> int:
+    size = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):  # it was renamed just now
+            size += file.stat().st_size
+    return size
+
+
+def unfinished(models_dir: Path) -> dict[str, int]:
+    """Return how many bytes have come of what is not installed yet, by its repository on the hub."""
+    found: dict[str, int] = {}
+    for folder in sorted((models_dir / FETCHING).glob("*@*")):
+        repository = folder.name.partition("@")[0].replace("--", "/")
+        found[repository] = found.get(repository, 0) + _size_of(folder)
+    return found
+
+
+def forget_unfinished(name: str, models_dir: Path) -> bool:
+    """Delete what has come of a model that is not installed. Return whether there was anything.
+
+    Raises:
+        CannotInstall: it is being installed.
+    """
+    repository = KNOWN[name].repository if name in KNOWN else name
+    if repository not in unfinished(models_dir):
+        return False
+    with _only_one(models_dir):
+        _forget(repository, models_dir)
+    return True
+
+
+def _forget(repository: str, models_dir: Path) -> None:
+    for folder in (models_dir / FETCHING).glob(f"{store.folder_of(repository, models_dir).name}@*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _from_disk(source: Path, name: str, models_dir: Path, limits: Limits) -> Installed:
@@ -147,7 +197,7 @@ def _from_disk(source: Path, name: str, models_dir: Path, limits: Limits) -> Ins
 
 
 def _require_name(name: str) -> None:
-    if not store.is_name(name) or name.count("--"):
+    if not store.is_name(name) or name.count("--") or len(name) > LONGEST_NAME:
         raise CannotInstall(
             f"{name[:200]!r} is no name for a model. Give it one with --name, such as my-small."
         )
@@ -158,10 +208,17 @@ def _require_name(name: str) -> None:
 
 
 def _name_of(source: Path) -> str:
-    """Return the name of the model in a folder or an archive: `small` for faster-whisper-small.tar.gz."""
-    name = source.resolve().name
+    """Return the name of the model in a folder or an archive: `small` for faster-whisper-small.tar.gz.
+
+    The cache of a hub's client has it in models--Systran--faster-whisper-small/snapshots/536b06….
+    """
+    path = source.resolve()
+    name = path.parent.parent.name.rpartition("--")[2] if path.parent.name == "snapshots" else path.name
     if source.is_file():
         name = next((name.removesuffix(end) for end in ENDINGS if name.endswith(end)), name)
+    for known in KNOWN.values():
+        if known.repository.endswith(f"/{name}"):
+            return known.name
     return name.removeprefix("faster-whisper-").removeprefix("faster-")
 
 

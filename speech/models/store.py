@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ NOTE = "installed.json"
 SUMS = ".sums.json"
 """The sums that were recorded, by repository and commit. They outlive the models."""
 WHOSE = {"table": "as this program knows", "hub": "as the hub says", "recorded": "as it had at first"}
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_NAME = re.compile(r"[A-Za-z0-9]([\w.-]*\w)?(/\w([\w.-]*\w)?)?", re.ASCII)
 _HEADER = re.compile(rb".{4}\x0c\x00WhisperSpec\x00", re.DOTALL)
 """How CTranslate2 begins a file with a Whisper model."""
 
@@ -73,14 +73,22 @@ def installed(name: str, models_dir: Path) -> Installed | None:
     if not is_name(name):
         return None
     folder = folder_of(name, models_dir)
+    found = read_note(folder)
+    try:
+        whole = found and all((folder / file).stat().st_size == one.size for file, one in found.files.items())
+    except OSError:
+        return None
+    return found if found and whole and found.name == name else None
+
+
+def read_note(folder: Path) -> Installed | None:
+    """Return what the note in a folder says of its model; None if there is none that can be read."""
     try:
         note = json.loads((folder / NOTE).read_bytes())
         files = {file: InstalledFile(**one) for file, one in note.pop("files").items()}
-        found = Installed(**note, files=files)
-        whole = all((folder / file).stat().st_size == one.size for file, one in files.items())
+        return Installed(**note, files=files)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return found if whole and found.name == name else None
 
 
 def all_installed(models_dir: Path) -> list[Installed]:
@@ -100,25 +108,36 @@ def sum_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def require_model_files(folder: Path) -> None:
-    """Refuse a folder that has no Whisper model for CTranslate2 in it.
+def require_names(there: Collection[str]) -> None:
+    """Refuse files that are not those of a Whisper model for CTranslate2, by their names.
 
     Raises:
         CannotInstall: it says what is missing.
     """
-    there = {name for name in WANTED if (folder / name).is_file()}
     missing = [name for name in NEEDED if name not in there]
-    if not missing and not there.intersection(VOCABULARIES):
+    if not missing and not any(name in there for name in VOCABULARIES):
         missing = [VOCABULARIES[0]]
     if missing:
         raise CannotInstall(
             f"This is no model for faster-whisper: it has no {', '.join(missing)}. Choose one in the format "
             "of CTranslate2, as those of Systran are."
         )
+
+
+def require_model_files(folder: Path) -> None:
+    """Refuse a folder that has no Whisper model for CTranslate2 in it.
+
+    Raises:
+        CannotInstall: it says what is missing, or wrong. What is wrong is deleted, to be fetched again.
+    """
+    there = {name for name in WANTED if (folder / name).is_file()}
+    require_names(there)
     with (folder / "model.bin").open("rb") as weights:
         wrong = [] if _HEADER.match(weights.read(18)) else ["model.bin"]
     wrong += [name for name in sorted(there) if name.endswith(".json") and not _is_json(folder / name)]
     if wrong:
+        for name in wrong:
+            (folder / name).unlink()
         raise CannotInstall(
             f"This is no Whisper model in the format of CTranslate2, or it is damaged: look at {wrong[0]}."
         )
@@ -127,7 +146,7 @@ def require_model_files(folder: Path) -> None:
 def _is_json(file: Path) -> bool:
     try:
         return isinstance(json.loads(file.read_bytes()), dict | list)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

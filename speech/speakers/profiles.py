@@ -1,4 +1,4 @@
-"""Voices that have a name: does a speaker of a recording sound like one of them?"""
+"""Voices that have a name: do the speakers of a recording sound like some of them?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import numpy as np
 from speech.speakers.hearing.packing import unpack_vector
 from speech.speakers.types import Voice
 
-SURE = 0.55
+LEAST_ALIKE = 0.55
 """A voice this much like a profile is offered its name: see the false accepts in docs/speakers.md."""
-MAYBE = 0.45
-_AHEAD = 0.1
-LEAST_SAVED_S = 10.0
-"""Seconds of clean speech that a voice needs before it can be saved under a name."""
+LEAST_AHEAD = 0.1
+"""And if it is so much more like it than like the profile of the next person."""
 LEAST_NAMED_S = 6.0
 """Seconds of clean speech that a voice needs before a name is offered."""
 
@@ -25,33 +23,42 @@ Person = TypeVar("Person", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Suggestion(Generic[Person]):
-    """A name to offer. `certainty` is the cosine of the angle between the voices, up to 1.
-
-    Without `sure`, the name should be offered as one that is possible.
-    """
+    """Who a speaker may be. `certainty` is the cosine of the angle between the voices, up to 1."""
 
     person: Person
     certainty: float
-    sure: bool
 
 
-def match(voice: Voice, profiles: Mapping[Person, Sequence[bytes]]) -> list[Suggestion[Person]]:
-    """Return the people that a voice may belong to, the most alike first; often nobody.
+def suggest(
+    voices: Sequence[Voice], profiles: Mapping[Person, Sequence[bytes]]
+) -> dict[int, Suggestion[Person]]:
+    """Return who the speakers may be, by their index in `voices`; often nobody.
 
-    `profiles` has the vectors of each person (`Voice.vector`). Vectors of another version are left out. Only
-    the first one can be sure: it is if it is well ahead of the second.
+    `profiles` has the vectors of each person (`Voice.vector`), and the one that is most alike counts. Vectors
+    of another version are left out. Each person is suggested for one speaker at most: the one who is most
+    alike.
     """
-    if voice.clean_s < LEAST_NAMED_S or (heard := unpack_vector(voice.vector)) is None:
-        return []
+    found = {at: best for at, voice in enumerate(voices) if (best := _best(voice, profiles))}
+    given: dict[int, Suggestion[Person]] = {}
+    for at, best in sorted(found.items(), key=lambda item: -item[1].certainty):
+        if all(other.person != best.person for other in given.values()):
+            given[at] = best
+    return given
+
+
+def _best(voice: Voice, profiles: Mapping[Person, Sequence[bytes]]) -> Suggestion[Person] | None:
+    heard = unpack_vector(voice.vector)
+    if heard is None or voice.clean_s < LEAST_NAMED_S:
+        return None
     alike = []
     for person, vectors in profiles.items():
         known = [saved for vector in vectors if (saved := unpack_vector(vector)) is not None]
         if known:
             alike.append((max(float(np.dot(heard, saved)) for saved in known), person))
     alike.sort(key=lambda one: -one[0])
-    second = alike[1][0] if len(alike) > 1 else -1.0
-    return [
-        Suggestion(person, round(cosine, 3), at == 0 and cosine >= SURE and cosine - second >= _AHEAD)
-        for at, (cosine, person) in enumerate(alike)
-        if cosine >= MAYBE
-    ]
+    if not alike or alike[0][0] < LEAST_ALIKE:
+        return None
+    if len(alike) > 1 and alike[0][0] - alike[1][0] < LEAST_AHEAD:
+        return None
+    cosine, person = alike[0]
+    return Suggestion(person, round(min(1.0, cosine), 3))

@@ -8,6 +8,9 @@ const LONGEST_WAIT_MS = 15_000;
 // The wait while sockets do not pass, because each try is in vain then.
 const CALM_WAIT_MS = 60_000;
 const LOOK_EVERY_MS = 500;
+// Who only listens asks after so long a silence whether the server is there, and waits so long for its answer.
+const SILENT_MS = 25_000;
+const ANSWER_MS = 10_000;
 // After so many drops within a minute, sockets are taken not to pass.
 const DROPS = 3;
 const DROPS_WITHIN_MS = 60_000;
@@ -44,7 +47,8 @@ const EXPECTED = {
 
 export class LiveSocket {
   // `owner` has these functions: may() -> whether a connection makes sense now; address() -> its URL; first() -> the
-  // first message; take(message) gets each message of the server; changed() is called after each change.
+  // first message; take(message) gets each message of the server; changed() is called after each change. It has `listens`
+  // if it sends nothing, because then nothing else shows that the network is gone: it may take a browser minutes to notice.
   constructor(owner) {
     this.owner = owner;
     this.state = "off";
@@ -148,9 +152,21 @@ export class LiveSocket {
       this.blocked = false;
       this.failures = 0;
       this.lostAt = this.triedAt = undefined;
+      if (this.owner.listens) this.timer = setTimeout(() => this.listen(), SILENT_MS);
     }
+    this.heardAt = performance.now();
+    this.asked = false;
     this.owner.take(message);
     this.owner.changed();
+  }
+
+  listen() {
+    const silentMs = performance.now() - this.heardAt;
+    const silent = silentMs >= SILENT_MS;
+    if (silent && this.asked) return this.drop();
+    this.asked = silent;
+    if (silent) this.send(JSON.stringify({ type: "keep_alive" }));
+    this.timer = setTimeout(() => this.listen(), silent ? ANSWER_MS : SILENT_MS - silentMs);
   }
 
   // The connection is gone, or nobody answers. `closedWith` is the code of its end, if there is one.

@@ -9,6 +9,7 @@ const box = part("growing");
 const { home, socket, jobs, job } = box.dataset;
 const transcript = new Transcript(new GrowingText(box), jobs, () => job);
 const link = new LiveSocket({
+  listens: true,
   may: () => true,
   address: () => socketAddress(`${home}${socket}`),
   first: () => ({ type: "watch", have: transcript.have, job: transcript.told }),

@@ -41,8 +41,8 @@ MANUAL = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(
+def server(new_server) -> Iterator[Server]:
+    with new_server(
         URL_PREFIX=PREFIX, BEHIND_PROXY="True", ENGINES="fake", CORS_ORIGINS=APP, MAX_ATTEMPTS="1", workers=1
     ) as running:
         yield running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from tests.acceptance.test_make_run import Site
 from tests.conftest import need
 from tests.services import ROOT
+from tests.settings import names
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +24,11 @@ ADDRESS = re.compile(r'inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"')
 PORT = re.compile(r"sin6?_port=htons\((\d+)\)")
 # onnxruntime asked for its maker's host within the first seconds, and again every few.
 WATCHED_S = 10
+# A traced process stops at each thread and each signal, and waits for its turn beside the other tests.
+PATIENT = "import sys; from deploy import run; run.READY_WITHIN_S = 600; sys.exit(run.main())"
+# No packet is sent by that, wherever it is.
+NOBODY = "192.0.2.1"
+CONTROL = f"import socket; socket.socket(type=socket.SOCK_DGRAM).connect_ex(('{NOBODY}', 9))"
 
 
 def left_the_machine(traced: str) -> list[str]:
@@ -76,7 +83,7 @@ def test_this_machine_and_its_sockets_do_not():
 
 def test_the_site_and_its_workers_connect_to_nobody(tmp_path):
     traced = tmp_path / "traced"
-    site = Site(tmp_path / "data", tmp_path / "log", under=strace(traced))
+    site = Site(tmp_path / "data", tmp_path / "log", under=strace(traced), program=("-c", PATIENT))
     try:
         # With it a real transcript has been made.
         site.wait_for("Ctrl-C stops everything", within_s=600)
@@ -92,16 +99,32 @@ def test_the_site_and_its_workers_connect_to_nobody(tmp_path):
 
 def test_the_command_connects_to_nobody(tmp_path):
     traced = tmp_path / "traced"
-    subprocess.run(
-        [
-            *strace(traced),
-            *(sys.executable, "manage.py", "transcribe"),
-            str(ROOT / "tests" / "audio" / "hello_5s.wav"),
-        ],
+    command = [sys.executable, "manage.py", "transcribe", str(ROOT / "tests" / "audio" / "hello_5s.wav")]
+    # A process that does connect comes after it, so that a trace which shows nothing is no proof.
+    both = [
+        "sh",
+        "-c",
+        'control=$1; shift; "$@" && exec "$0" -c "$control"',
+        sys.executable,
+        CONTROL,
+        *command,
+    ]
+    done = subprocess.run(
+        [*strace(traced), *both],
         cwd=ROOT,
+        # With the engine that it has by itself, not the tests' fake one.
+        env={
+            **{
+                name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in names()
+            },
+            "DATA_DIR": str(tmp_path / "data"),
+            "SECRET_KEY": "for this test only",
+        },
         check=True,
         capture_output=True,
+        text=True,
         timeout=300,
     )
-    assert traced.exists()
-    assert left_the_machine(traced.read_text(errors="replace")) == []
+    assert "hello" in done.stdout.lower()
+    [control] = left_the_machine(traced.read_text(errors="replace"))
+    assert f'inet_addr("{NOBODY}")' in control

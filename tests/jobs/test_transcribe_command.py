@@ -13,6 +13,7 @@ from speech.types import SAMPLE_RATE, SpeechSegment, Transcription
 from tests.speech.numbered_speech import make_numbered_speech
 from tests.speech.numbered_speech import numbers as spoken_numbers
 from tests.speech.scripted_provider import ScriptedProvider, status
+from tests.speech.translation.scripted_chat import provider, says, texts, translating
 
 
 @pytest.fixture
@@ -68,6 +69,23 @@ def test_it_writes_chinese_in_the_script_of_the_wish(talk, capsys, monkeypatch):
     monkeypatch.setattr(FakeEngine, "transcribe", lambda *_, **__: heard)
     run(str(talk), language="zh-Hant")
     assert set(capsys.readouterr().out.split()) == {"軟件"}
+
+
+def test_it_has_the_text_translated_and_says_what_was_not(talk, capsys, settings):
+    with ScriptedProvider(respond=translating) as chat:
+        settings.TRANSLATOR = provider(chat)
+        run(str(talk), translate_to="fr", language="en", format="json")
+        chat.respond = lambda request: says("no") if "w0000" in texts(request)[0] else translating(request)
+        run(str(talk), translate_to="fr", language="en", format="srt")
+        chat.answer_with(status(401))
+        run(str(talk), translate_to="fr", language="en")
+    said = capsys.readouterr()
+    whole, _ = json.JSONDecoder().raw_decode(said.out)
+    assert whole["original_text"].split() == numbers(90)
+    assert all(one["text"] == f"fr:{one['original']}" for one in whole["segments"])
+    assert "(partly_translated)" in said.err
+    assert "(translation_failed)" in said.err
+    assert said.out.split()[-90:] == numbers(90)
 
 
 def test_it_leaves_nothing_behind(talk, settings):

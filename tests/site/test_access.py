@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from jobs_app.lifecycle.starting import start_job
-from jobs_app.models import TranscriptionJob
+from jobs_app.models import KnownVoice, TranscriptionJob
 from jobs_app.models.options import JobOptions
 from jobs_app.models.vocabulary import Correction, TargetList
 from people_app.models import ApiToken, User
@@ -33,7 +33,7 @@ OWN = {
     *("api/uploads/", "api/uploads/tus/", "api/corrections.csv", "api/target-lists.csv", "api/corrections/"),
     *("api/corrections/import/", "api/target-lists/", "api/target-lists/import/", "api/^sessions/$"),
     *("api/engines/", "api/jobs/", "api/job-history/", "api/job-history/stats/summary/"),
-    *("api/tokens/", "api/preferences/"),
+    *("api/tokens/", "api/preferences/", "api/voices/"),
     *("v1/audio/transcriptions", "v1/audio/translations", "v1/models", "v1/models/<path:name>"),
 }
 # One row of somebody's: for others it is not there.
@@ -58,6 +58,9 @@ ROWS = {
     "vocabulary/corrections/<uuid:pk>/delete/": "correction",
     "vocabulary/lists/<uuid:pk>/": "list",
     "vocabulary/lists/<uuid:pk>/delete/": "list",
+    "account/voices/<uuid:pk>/rename/": "voice",
+    "account/voices/<uuid:pk>/delete/": "voice",
+    "api/voices/<uuid:pk>/": "voice",
     "api/uploads/tus/<str:pk>/": "upload",
     "api/sessions/<str:pk>/audio/": "session",
     "api/sessions/<str:pk>/chunks/": "session",
@@ -120,6 +123,7 @@ def rows(alice, settings, tmp_path) -> dict[str, str]:
         "job": str(start_job(session, options, filename="talk.wav", duration_ms=1000).pk),
         "correction": str(Correction.objects.create(owner=alice, from_text="a", to_text="b").pk),
         "list": str(TargetList.objects.create(owner=alice, name="Words", words=["one"]).pk),
+        "voice": str(KnownVoice.objects.create(owner=alice, name="Hers").pk),
         "token": str(ApiToken.objects.issue(alice, "Hers").pk),
         "upload": str(ResumableUpload.objects.create(owner=alice, length=5).pk),
     }
@@ -228,13 +232,14 @@ def all_of_alices_is_there(rows: dict[str, str]) -> bool:
         and AudioChunk.objects.filter(session=rows["session"]).count() == 1
         and Correction.objects.get(pk=rows["correction"]).to_text == "b"
         and TargetList.objects.get(pk=rows["list"]).words == ["one"]
+        and KnownVoice.objects.get(pk=rows["voice"]).name == "Hers"
         and ApiToken.objects.filter(pk=rows["token"]).exists()
         and ResumableUpload.objects.filter(pk=rows["upload"]).exists()
     )
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("kind", ["job", "session", "correction", "list"])
+@pytest.mark.parametrize("kind", ["job", "session", "correction", "list", "voice"])
 def test_the_owner_is_answered(alice, rows, kind):
     """So that the rows above are not missing for everybody."""
     client = browser_of(alice)

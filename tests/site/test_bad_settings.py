@@ -98,7 +98,9 @@ BAD = {
     "HF_ENDPOINT": URL,
     "HF_TOKEN": ["pass-word and more", "pass-wörd"],
     "MAX_MODEL_MB": FROM_ONE,
-    "PROVIDERS": ["local", "none", "Groq", "a b", "x" * 41],
+    "TRANSLATOR_MAX_SEGMENTS": [*FROM_ONE, "201"],
+    "TRANSLATOR_MAX_CHARACTERS": [*FROM_ONE, "199", "100001"],
+    "PROVIDERS": ["local", "translator", "none", "Groq", "a b", "x" * 41],
     "ENGINES": ["telepathy", "none"],
     "DEFAULT_ENGINE": ["telepathy", "openai"],
     "FALLBACK_ENGINE": ["ouija"],
@@ -106,6 +108,9 @@ BAD = {
     "LOCAL_MODEL": ["/nowhere/model", "./model", "large v3", "a/b/c"],
     "LOCAL_MODELS": ["base,/nowhere/model", "large v3"],
     "LANGUAGES_ALLOWED": ["en,Klingon", "auto", "de en"],
+    "KNOWN_VOICES": YES_NO,
+    "MAX_VOICES": FROM_ONE,
+    "MAX_VOICE_SAMPLES": FROM_ONE,
     "WORKERS": [*FROM_ONE, "100000"],
     "LEASE_S": [*FROM_ONE, "2"],
     "MAX_ATTEMPTS": FROM_ONE,
@@ -193,6 +198,8 @@ def test_a_bad_value_of_any_setting_names_it_in_one_sentence(tmp_path):
         for name, values in BAD.items()
         for value in values
     ]
+    # Each is good by itself.
+    cases.append(("LANGUAGES_ALLOWED", "de", {"LANGUAGES_ALLOWED": "de", "LOCAL_MODEL": "tiny.en"}))
     done = subprocess.run(
         [sys.executable, "-c", READ_ALL],
         cwd=ROOT,

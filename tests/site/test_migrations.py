@@ -32,6 +32,7 @@ WIDENED: Mapping[Key, set[str]] = {
     ("jobs_app", "0003_live"): {"jobstep_kind_known"},
     ("jobs_app", "0004_refine"): {"job_kind_known"},
     ("jobs_app", "0006_speakers"): {"jobstep_kind_known"},
+    ("jobs_app", "0012_translation"): {"jobstep_kind_known", "job_stage_known"},
 }
 
 HARMLESS = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.conftest import need
 from tests.services import ROOT
 from tests.settings import names
-from transcribe_site.provider_settings import FIELDS
+from transcribe_site.provider_settings import FIELDS, TRANSLATOR_FIELDS
 
 INFERENCE = ("ctranslate2", "onnxruntime", "faster_whisper")
 HEAVY = (*INFERENCE, "numpy", "av", "soundfile", "pydub", "openai")
@@ -204,4 +204,5 @@ def test_every_setting_is_in_the_operations_manual_and_no_other():
     listed = re.findall(r"^\| `([A-Z0-9_]+)` \|", manual, flags=re.MULTILINE)
     of_make_run = {"HOST", "PORT"}
     of_a_provider = {f"OPENAI_{field}" for field in FIELDS}
-    assert sorted(listed) == sorted({*names(), *of_make_run, *of_a_provider})
+    of_the_translator = {f"TRANSLATOR_{field}" for field in TRANSLATOR_FIELDS}
+    assert sorted(listed) == sorted({*names(), *of_make_run, *of_a_provider, *of_the_translator})

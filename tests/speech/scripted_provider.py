@@ -42,6 +42,7 @@ class Request:
     fields: dict[str, list[str]] = field(default_factory=dict)
     file_name: str = ""
     file: bytes = b""
+    body: bytes = b""
     begun: float = field(default_factory=time.monotonic)
     ended: float | None = None
     gone: bool = False
@@ -247,6 +248,7 @@ def _handler(provider: ScriptedProvider) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Request("POST", self.path, headers)
             body = self.rfile.read(int(headers["content-length"]))
+            request.body = body
             _read_form(request, body)
             provider._begin(request)
             try:

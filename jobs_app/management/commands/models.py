@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -11,18 +12,23 @@ from tqdm import tqdm
 
 from jobs_app.engines import devices, local_models
 from jobs_app.engines.local_models import ModelRow
-from speech.engines.models import is_here
-from speech.errors import CannotInstall
+from speech.engines.models import PACKAGED, is_here, model_path
+from speech.errors import CannotInstall, ModelUnavailable
 from speech.models import store
 from speech.models.catalogue import KNOWN, MB
 from speech.models.hub import Hub
-from speech.models.install import Limits, install
+from speech.models.install import Limits, forget_unfinished, install, unfinished
 
 CHECKED = {
     "table": "sums known",
     "hub": "sums as the hub says",
     "recorded": "sums recorded at the first install",
 }
+
+
+NEED_DATABASE = ("remove", "default", "offer", "withdraw")
+TOLD_AT = 10
+"""Where standard error is no terminal, a line comes after each so many percent of a file."""
 
 
 class Command(BaseCommand):
@@ -59,10 +65,18 @@ class Command(BaseCommand):
             verbs.add_parser(verb, help=words).add_argument("model")
 
     def handle(self, *args: Any, **given: Any) -> None:
+        verb = given["verb"] or "list"
+        if verb in NEED_DATABASE and not local_models.is_prepared():
+            raise CommandError("The database is not prepared yet. Run `python -m deploy.prepare` first.")
         try:
-            getattr(self, f"_{given['verb'] or 'list'}")(given)
-        except CannotInstall as e:
+            getattr(self, f"_{verb}")(given)
+        except (CannotInstall, ModelUnavailable) as e:
             raise CommandError(str(e)) from e
+        except KeyboardInterrupt as e:
+            raise CommandError(
+                "Interrupted. Nothing is installed; the same command goes on where it stopped.",
+                returncode=130,
+            ) from e
 
     def _list(self, given: dict[str, Any]) -> None:
         rows = local_models.rows()
@@ -72,6 +86,11 @@ class Command(BaseCommand):
         self.stdout.write(f"This machine: {devices.summary() or devices.device_here()}")
         for row in rows:
             self.stdout.write(f"{row.name}: {'; '.join(_said(row))}")
+        for repository, size in unfinished(settings.MODELS_DIR).items():
+            self.stdout.write(
+                f"{size / MB:.0f} MB have come of {repository}, which is not installed: `manage.py models "
+                f"install` goes on, `manage.py models remove {repository}` deletes them."
+            )
 
     def _install(self, given: dict[str, Any]) -> None:
         hub = Hub(endpoint=settings.HF_ENDPOINT, token=settings.HF_TOKEN)
@@ -102,6 +121,11 @@ class Command(BaseCommand):
             raise CannotInstall(
                 f"{name} comes with this program and stays. `manage.py models withdraw {name}` hides it."
             )
+        if store.installed(name, settings.MODELS_DIR) is None and forget_unfinished(
+            name, settings.MODELS_DIR
+        ):
+            self.stdout.write(f"What had come of {name} is deleted.")
+            return
         store.remove(name, settings.MODELS_DIR)
         self.stdout.write(f"{name} is removed.")
 
@@ -115,10 +139,16 @@ class Command(BaseCommand):
         self.stdout.write(f"People may choose {given['model']}.")
 
     def _withdraw(self, given: dict[str, Any]) -> None:
+        if given["model"] not in [row.name for row in local_models.rows()]:
+            raise CannotInstall(f"There is no model {given['model'][:200]!r}. `manage.py models` lists them.")
         local_models.offer(given["model"], False)
         self.stdout.write(f"People cannot choose {given['model']} any more.")
 
     def _verify(self, given: dict[str, Any]) -> None:
+        if given["model"] in PACKAGED:
+            model_path(given["model"], settings.MODELS_DIR)
+            self.stdout.write(f"{given['model']} is as it should be ({CHECKED['table']}).")
+            return
         note = store.installed(given["model"], settings.MODELS_DIR)
         if note is None:
             raise CannotInstall(f"There is no installed model {given['model']!r}, or not all of it is there.")
@@ -130,20 +160,30 @@ class Command(BaseCommand):
 
 
 class _Bar:
-    """A bar for each file, on standard error."""
+    """A bar for each file, on standard error; lines where that is no terminal."""
 
     def __init__(self) -> None:
         self._bar: tqdm[None] | None = None
         self._name = ""
+        self._told = 0
 
     def show(self, name: str, here: int, size: int | None) -> None:
         if name != self._name or self._bar is None:
             self._close()
-            self._name = name
+            self._name, self._told = name, 0
             self._bar = tqdm(
                 desc=name, total=size, unit="B", unit_scale=True, unit_divisor=1000, disable=None
             )
-        self._bar.update(here - self._bar.n)
+        if self._bar.disable:
+            self._tell(here, size)
+        else:
+            self._bar.update(here - self._bar.n)
+
+    def _tell(self, here: int, size: int | None) -> None:
+        tenths = 100 * here // size // TOLD_AT if size else 0
+        if tenths > self._told:
+            self._told = tenths
+            sys.stderr.write(f"{self._name}: {tenths * TOLD_AT} % of {(size or 0) / MB:.1f} MB\n")
 
     def _close(self) -> None:
         if self._bar is not None:

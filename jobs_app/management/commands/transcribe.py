@@ -3,7 +3,7 @@ import sys
 import tempfile
 import time
 from argparse import ArgumentParser, BooleanOptionalAction
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +13,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
+from jobs_app.engines.language_names import language_name
 from jobs_app.engines.offered import capabilities_of, engine_for
 from jobs_app.engines.resolving import NO_FALLBACK, resolve_options, script_of, track_wish, transcribe_options
 from jobs_app.lifecycle.speakers import count_of
-from jobs_app.models import SpeakersState
+from jobs_app.models import SpeakersState, TranslationState
 from jobs_app.models.options import Door, JobOptions, Option, offered_at
+from jobs_app.work.translation import chat_of
 from speech import speakers
 from speech.captions.formats import FORMATS
 from speech.engines.base import Engine, TranscribeOptions
@@ -26,8 +28,11 @@ from speech.languages.vote import Vote, vote_odds
 from speech.samples import Samples
 from speech.sound.working_copy import read_samples, write_working_copy
 from speech.speakers import ChannelListener, Count, HeardWindow, Speakers
+from speech.text.language_tags import read_language
 from speech.text.scripts import in_script
 from speech.transcript_warnings import transcript_warnings
+from speech.translation.prompt import Done, Line
+from speech.translation.translator import CONTEXT, batch_of, translate
 from speech.types import DecodeReport, SpeechSegment, Transcription
 from speech.windows.cuts import Window
 from speech.windows.planner import plan_windows
@@ -58,11 +63,19 @@ class Command(BaseCommand):
                 fallback_engine=NO_FALLBACK,
             )
             segments, report, speakers_state = transcribe(source, options, show_progress=not given["quiet"])
+            segments, translation, untranslated = translated(segments, options)
         except SpeechError as e:
             raise CommandError(f"{source}: {e.why} ({e.code})") from e
         except OSError as e:
             raise CommandError(f"{source}: {e.strerror or e}") from e
-        for warning in transcript_warnings(report.as_json(), wordless=not segments, speakers=speakers_state):
+        warnings = transcript_warnings(
+            report.as_json(),
+            wordless=not segments,
+            speakers=speakers_state,
+            translation=translation,
+            untranslated=untranslated,
+        )
+        for warning in warnings:
             self.stderr.write(f"{source}: {warning.detail} ({warning.code})")
         text = FORMATS[given["format"]](segments)
         if given["output"] is None:
@@ -139,6 +152,51 @@ def transcribe(
     by_channel = listener.finish() if count == Count() else None
     segments, state = _told_apart(segments, voices, count, by_channel)
     return segments, report, state
+
+
+def translated(segments: list[SpeechSegment], options: JobOptions) -> tuple[list[SpeechSegment], str, int]:
+    """Have the translator translate the segments, if that is wanted.
+
+    Return the segments, and what `transcript_warnings` needs of the translation. As in a job, nothing that
+    goes wrong here costs the text.
+    """
+    if not options.translator or settings.TRANSLATOR is None or not segments:
+        return segments, TranslationState.NONE, 0
+    wanted = read_language(options.translate_to).code
+    lines = [
+        Line(id=number, text=segment.text, speaker=segment.speaker)
+        for number, segment in enumerate(segments)
+        if (segment.language or options.language) != wanted
+    ]
+    if not lines:
+        return segments, TranslationState.SAME, 0
+    texts: dict[int, str] = {}
+    try:
+        for found in _translations(lines, texts, options):
+            texts |= found
+    except SpeechError as e:
+        logger.warning("The translation ends here: %s", e.why)
+    read = [
+        replace(one, text=texts[number], original=one.text, words=(), language="") if number in texts else one
+        for number, one in enumerate(segments)
+    ]
+    left = len(lines) - len(texts)
+    if not texts:
+        return read, TranslationState.FAILED, left
+    return read, TranslationState.PARTLY if left else TranslationState.DONE, left
+
+
+def _translations(lines: list[Line], texts: dict[int, str], options: JobOptions) -> Iterator[dict[int, str]]:
+    """Yield the translations of `lines`, some at a time. `texts` are those so far."""
+    done: list[Line] = []
+    while lines:
+        most, most_characters = settings.TRANSLATOR_MAX_SEGMENTS, settings.TRANSLATOR_MAX_CHARACTERS
+        batch = batch_of(lines, most=most, most_characters=most_characters)
+        before = [Done(line.text, texts[line.id]) for line in done if line.id in texts][-CONTEXT:]
+        chat = chat_of(settings.TRANSLATOR)
+        for part in translate(chat, language_name(options.translate_to), batch, before=before):
+            yield part.texts
+        done, lines = batch, lines[len(batch) :]
 
 
 def _with_voices(

@@ -26,4 +26,6 @@ class Command(BaseCommand):
             # Loading this takes a second. Modules that are loaded before the workers are forked are shared by
             # all of them.
             import_module("speech.engines.openai.engine")
+        if settings.TRANSLATOR:
+            import_module("speech.engines.openai.chat")
         call_command("qcluster")

@@ -24,7 +24,7 @@ def write(reading: Reading) -> str:
         # The text holds only what was said, so these stand beside it.
         "gaps": [asdict(gap) for gap in reading.gaps],
         "warnings": [warning.as_json() for warning in reading.warnings],
-        "timing": reading.transcript.timing,
+        "timing": reading.timing,
         "engines": engines_used(reading.job_id),
         "overlaps": [{"start_ms": start_ms, "end_ms": end_ms} for start_ms, end_ms in reading.overlaps()],
     }

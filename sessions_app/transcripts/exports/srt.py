@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from sessions_app.transcripts.formats import Format, Kind
+from sessions_app.transcripts.reading import Shown
 from speech.captions.formats import to_srt
 
 FORMAT = Format(
@@ -8,5 +9,5 @@ FORMAT = Format(
     content_type="application/x-subrip; charset=utf-8",
     label="Captions, SubRip",
     summary="The transcript as SubRip captions",
-    write=lambda reading: to_srt(reading.with_gaps()),
+    write=lambda reading: to_srt(reading.with_gaps(), bilingual=reading.shown == Shown.BOTH),
 )

@@ -43,7 +43,7 @@ class LocalEngine(OnDevice):
     def __init__(self, settings: EngineSettings) -> None:
         from speech.engines import capabilities
 
-        self.capabilities = capabilities(self.name, settings.model)
+        self.capabilities = capabilities(self.name, settings.model, directory=settings.model_dir)
         super().__init__(settings)
 
     @in_turn

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import wait
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +17,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from speech.engines.providers import Provider
 
 CONNECT_TIMEOUT_S = 10.0
+POLL_S = 0.5
 LARGEST_ANSWER = 8_000_000
 """In bytes. The words of two minutes, each with its times and tokens, take less than a tenth of it."""
 NO_KEY = "none"
@@ -68,6 +71,37 @@ def connect(provider: Provider) -> tuple[asyncio.AbstractEventLoop, AsyncOpenAI]
         if provider not in _clients:
             _clients[provider] = _client(provider)
         return _loop, _clients[provider]
+
+
+def ask(
+    provider: Provider,
+    post: Callable[[AsyncOpenAI], Coroutine[Any, Any, bytes]],
+    on_wait: Callable[[], None] | None,
+) -> bytes:
+    """Return what `post` returns. `on_wait` is called at least once a second while it waits.
+
+    An exception from `on_wait` gives up the request and passes through.
+
+    Raises:
+        OpenAIError, TimeoutError: there is no answer, or it is an error.
+    """
+    loop, client = connect(provider)
+
+    async def in_time() -> bytes:
+        async with asyncio.timeout(provider.timeout_s):
+            return await post(client)
+
+    sending = asyncio.run_coroutine_threadsafe(in_time(), loop)
+    try:
+        while not wait([sending], POLL_S).done:
+            if on_wait is not None:
+                on_wait()
+    except BaseException:
+        # The lease is lost, the job is cancelled, or a signal came. The connection is closed and the
+        # answer dropped.
+        sending.cancel()
+        raise
+    return sending.result()
 
 
 def _client(provider: Provider) -> AsyncOpenAI:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable
-from concurrent.futures import wait
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +13,7 @@ from openai import APIStatusError, AsyncOpenAI, OpenAIError
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.hints import LEAST_SPEECH_MS, Hints, Said, choose_hearing
 from speech.engines.openai.answers import NoTranscript, read_answer
-from speech.engines.openai.client import connect
+from speech.engines.openai.client import ask
 from speech.engines.openai.errors import (
     container_refused,
     form_refused,
@@ -40,7 +38,6 @@ from speech.types import (
 )
 from speech.voice.activity import SpeechDetector
 
-POLL_S = 0.5
 MARGIN_MS = 400
 """How much silence stays around the speech. The rest costs money, and invites inventions."""
 EDGE = 10 * SAMPLE_RATE
@@ -164,20 +161,7 @@ class OpenAIEngine:
         file: tuple[str, bytes, str],
         on_wait: Callable[[], None] | None,
     ) -> bytes:
-        loop, client = connect(self._provider)
-        sending = asyncio.run_coroutine_threadsafe(
-            _post(client, path, fields, file, self._provider.timeout_s), loop
-        )
-        try:
-            while not wait([sending], POLL_S).done:
-                if on_wait is not None:
-                    on_wait()
-        except BaseException:
-            # The lease is lost, the job is cancelled, or a signal came. The connection is closed and the
-            # answer dropped.
-            sending.cancel()
-            raise
-        return sending.result()
+        return ask(self._provider, lambda client: _post(client, path, fields, file), on_wait)
 
     def _too_large(self, size_bytes: int, most_bytes: int) -> ProviderRefused:
         setting = self._provider.setting
@@ -253,18 +237,17 @@ def _request(model: str, facts: ModelFacts, options: TranscribeOptions) -> tuple
 
 
 async def _post(
-    client: AsyncOpenAI, path: str, fields: dict[str, Any], file: tuple[str, bytes, str], timeout_s: float
+    client: AsyncOpenAI, path: str, fields: dict[str, Any], file: tuple[str, bytes, str]
 ) -> bytes:
     # The client's own methods would guess the shape of the answer, and the one for translations would warn.
-    async with asyncio.timeout(timeout_s):
-        response = await client.post(
-            path,
-            cast_to=httpx2.Response,
-            body=fields,
-            files=[("file", file)],
-            options={"headers": {"Content-Type": "multipart/form-data"}},
-        )
-        return response.content
+    response = await client.post(
+        path,
+        cast_to=httpx2.Response,
+        body=fields,
+        files=[("file", file)],
+        options={"headers": {"Content-Type": "multipart/form-data"}},
+    )
+    return response.content
 
 
 def _counted(error: SpeechError, requests: int) -> SpeechError:

@@ -14,7 +14,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIEr
 
 from speech.engines.openai.answers import one_line
 from speech.engines.openai.client import AnswerTooLarge
-from speech.engines.providers import Provider
+from speech.engines.providers import TRANSLATOR, Provider
 from speech.errors import (
     AGAIN,
     ProviderBusy,
@@ -75,8 +75,7 @@ def too_slow(provider: Provider) -> SpeechError:
     """Return an error for a provider that did not answer in time."""
     return ProviderUnavailable(
         f"The provider {provider.name} did not answer within {provider.timeout_s:g} seconds.{AGAIN} "
-        f"If this goes on, raise {provider.setting}TIMEOUT_S or shorten "
-        f"{provider.setting}WINDOW_S."
+        f"If this goes on, raise {provider.setting}TIMEOUT_S or lower {provider.size_setting}."
     )
 
 
@@ -131,11 +130,12 @@ def _status_error(provider: Provider, model: str, error: APIStatusError) -> Spee
         402: no_credit,
         403: f"{who} does not allow this.{said} Check {settings}API_KEY and what its account may use.",
         404: f"{who} does not know this address or the model {model!r}.{said} "
-        f"Check {settings}BASE_URL and {settings}MODELS."
+        f"Check {settings}BASE_URL and {provider.model_setting}."
         if not error.request.url.path.endswith("/translations")
         else f"{who} does not translate, or does not know the model {model!r}.{said} "
         "Leave the translation out, or choose another model.",
-        413: f"{who} does not take requests as large as this.{said} Lower {settings}MAX_REQUEST_MB.",
+        413: f"{who} does not take requests as large as this.{said} "
+        f"Lower {provider.size_setting if provider.name == TRANSLATOR else f'{settings}MAX_REQUEST_MB'}.",
         415: f"{who} cannot read this kind of file.{said} Set {settings}CONTAINER to wav.",
     }
     return ProviderRefused(

@@ -34,8 +34,8 @@ FRAME = SAMPLE_RATE // 10
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with Server(ENGINES="fake", LIVE_HOSTS="1", workers=1) as running:
+def server(new_server) -> Iterator[Server]:
+    with new_server(ENGINES="fake", LIVE_HOSTS="1", workers=1) as running:
         running.wait_for_live_host()
         yield running
 

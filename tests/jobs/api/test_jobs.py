@@ -52,6 +52,7 @@ OPTIONS = [
     "fallback_model",
     "audio_track",
     "translated_to",
+    "translator",
     "refine",
     "with_diarization",
     "num_speakers",
@@ -60,7 +61,16 @@ OPTIONS = [
     "speaker_names",
     "temperature",
 ]
-TEXTS = ["audio_tracks", "warnings", "correcting", "word_counts", "transcript", "raw_text", "corrected_text"]
+TEXTS = [
+    "audio_tracks",
+    "warnings",
+    "correcting",
+    "word_counts",
+    "transcript",
+    "raw_text",
+    "corrected_text",
+    "original_text",
+]
 
 
 def titles(answer) -> list[str]:
@@ -115,7 +125,7 @@ def test_a_job_says_what_it_took_of_other_servers(api, alice, new_job):
         "base",
     )
     assert answer["timing"] == "window"
-    assert answer["usage"] == {"requests": 4, "audio_seconds": 90.5, "cost": 0.00905}
+    assert answer["usage"] == {"requests": 4, "audio_seconds": 90.5, "translator_tokens": 0, "cost": 0.00905}
     assert [row["id"] for row in api.get("/api/jobs/?engine=groq").json()["results"]] == [str(job.pk)]
     assert api.get("/api/job-history/stats/summary/").json()["by_engine"] == {"groq": 1}
 

@@ -48,18 +48,17 @@ def said(capsys):
     return command
 
 
-def put(name: str, models: Path, *, english_only: bool = False) -> None:
+def put(name: str, models: Path, *, repository: str = "", words: int = 51_865) -> None:
     """Put a model of this name there, without asking whether it is what it says."""
+    contents = fake_model(1000) | {"vocabulary.txt": b"word\n" * words}
     with store.new_folder(models) as folder:
-        for file, content in fake_model(1000).items():
+        for file, content in contents.items():
             (folder / file).write_bytes(content)
         files = {
             file: InstalledFile(sha256="0" * 64, size=len(content), checked="recorded")
-            for file, content in fake_model(1000).items()
+            for file, content in contents.items()
         }
-        store.place(
-            folder, Installed(name=name, source="a test", english_only=english_only, files=files), models
-        )
+        store.place(folder, Installed(name=name, source="a test", repository=repository, files=files), models)
 
 
 def test_what_is_not_installed_is_not_offered_but_refused_with_the_remedy(models, settings):
@@ -99,11 +98,15 @@ def test_staff_can_offer_what_the_settings_do_not_name_and_withdraw_what_they_do
         local_models.offer("base", False)
 
 
-def test_there_is_one_default_and_it_is_here(models):
+def test_there_is_one_default_and_it_is_here(models, settings):
     with pytest.raises(CannotInstall, match="small is not installed here"):
         local_models.make_default("small")
     put("small", models)
     local_models.make_default("small")
+    settings.LANGUAGES_ALLOWED = ["de", "fr"]
+    with pytest.raises(CannotInstall, match=r"tiny\.en knows none of the languages in LANGUAGES_ALLOWED"):
+        local_models.make_default("tiny.en")
+    settings.LANGUAGES_ALLOWED = []
     local_models.make_default("tiny.en")
     assert [row.name for row in LocalModel.objects.filter(is_default=True)] == ["tiny.en"]
     assert resolve_options().model == "tiny.en"
@@ -136,6 +139,14 @@ def test_people_choose_by_words(models, alice):
 def test_what_a_model_can_do_is_read_from_its_files(models):
     put("owner/mine", models)
     assert capabilities_of("local", "owner/mine").translates_to == {"en"}
+    put("quick", models, repository="Systran/faster-distil-whisper-large-v3")
+    assert capabilities_of("local", "quick").languages == {"en"}
+    put("owner/english", models, words=51_864)
+    local_models.offer("owner/english", True)
+    assert capabilities_of("local", "owner/english").languages == {"en"}
+    assert local_models.label_of("owner/english") == "owner/english, English only"
+    with pytest.raises(NotSupported, match="knows only English"):
+        resolve_options(model="owner/english", language="de")
     assert not capabilities_of("local", "large-v3-turbo").translates_to
     assert capabilities_of("local", "distil-large-v3").languages == {"en"}
 
@@ -193,6 +204,37 @@ def test_it_installs_from_a_mirror_and_offers_it(said, settings, models):
     (models / "owner--name" / "vocabulary.txt").write_bytes(b"w\n" * (5 * 51_865 // 2) + b"x")
     with pytest.raises(CommandError):
         said("verify", "owner/name")
+
+
+def test_progress_is_lines_where_nobody_watches(settings, capsys):
+    with served(SmallHub(files=fake_model(3_000_000))) as hub:
+        settings.HF_ENDPOINT = hub.address
+        call_command("models", "install", "owner/name")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("vocabulary.txt: 100 %")
+    assert 2 <= sum(line.startswith("model.bin: ") for line in lines) <= 10
+
+
+def test_what_has_come_of_a_model_is_told_and_removed(said, settings, monkeypatch):
+    monkeypatch.setattr("speech.models.hub.time.sleep", lambda _: None)
+    with served(SmallHub(cut_after=[16, 100_000, *[0] * 5])) as hub:
+        settings.HF_ENDPOINT = hub.address
+        with pytest.raises(CommandError, match="goes on where it stopped"):
+            said("install", "owner/name")
+    assert "owner/name, which is not installed" in said()
+    assert "What had come of owner/name is deleted" in said("remove", "owner/name")
+    assert "not installed: `manage.py models install` goes on" not in said()
+
+
+def test_a_model_that_does_not_exist_is_not_withdrawn(said):
+    with pytest.raises(CommandError, match="no model 'nothing'"):
+        said("withdraw", "nothing")
+    assert "cannot choose tiny.en any more" in said("withdraw", "tiny.en")
+    assert list(LocalModel.objects.values_list("name", flat=True)) == ["tiny.en"]
+
+
+def test_models_of_the_packages_are_verified_too(said):
+    assert "tiny.en is as it should be (sums known)" in said("verify", "tiny.en")
 
 
 def test_what_is_needed_is_not_removed_by_mistake(said, models, alice, settings):

@@ -64,9 +64,7 @@ def pause_s(name: str = "far") -> float:
 
 def fail(window, error) -> None:
     """What a run does whose provider gave no transcript."""
-    from jobs_app.work import unit
-
-    unit._note_answer(window, error.requests, error)
+    providers.note_answer(window, error.requests, error)
     failing.settle_failure(window, error)
 
 
@@ -235,9 +233,9 @@ def test_a_window_that_asked_for_nothing_proves_nothing(alice, far_job):
     window = claim_remote()
     for _ in range(3):
         providers.note_failure("far", ProviderUnavailable())
-    unit._note_answer(window, 0)
+    providers.note_answer(window, 0)
     assert state().down_since is not None
-    unit._note_answer(window, 1)
+    providers.note_answer(window, 1)
     assert state().down_since is None
 
 
@@ -341,7 +339,6 @@ def test_a_failure_that_is_no_outage_counts_while_the_provider_is_down(alice, fa
 
 
 def test_a_provider_that_was_removed_does_not_let_its_windows_wait(alice, far_job, settings):
-    from jobs_app.work import unit
 
     job = far_job(alice, 2)
     settings.PROVIDERS = {}

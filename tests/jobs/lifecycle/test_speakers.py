@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
-from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
+from jobs_app.lifecycle.carrying import shared_ms
 from jobs_app.lifecycle.choices import cancel_job, delete_job
 from jobs_app.lifecycle.naming import (
     NoSuchSpeaker,
@@ -24,63 +24,19 @@ from jobs_app.models import (
     StepKind,
     TranscriptionJob,
     WindowVoices,
-    WorkStatus,
 )
 from jobs_app.models.speakers import SpeakerCount
 from jobs_app.models.transcripts import Segment
 from jobs_app.models.vocabulary import Correction
 from jobs_app.work import unit
 from jobs_app.work.correcting import apply_again
-from jobs_app.work.speakers import shared_ms
 from rest.refusals import NotReady, WrongState
 from sessions_app.models import Edit
 from speech.errors import NotSupported
 from speech.speakers import Count, Speakers, Turn, Voice
-from tests.jobs.voices import fake_voices
+from tests.jobs.voices import IN_TURN, do_all_work, names, said
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def voices(monkeypatch):
-    return fake_voices(monkeypatch)
-
-
-def work() -> None:
-    """Do all the work that there is."""
-    JobStep.objects.filter(status=WorkStatus.WAITING).update(not_before=Now())
-    while unit.do_next():
-        pass
-
-
-@pytest.fixture
-def told(new_job, voices):
-    """A completed job of eight seconds, in which two speak in turn for three seconds each."""
-
-    def make(owner, **options) -> TranscriptionJob:
-        job = new_job(owner, seconds=8, **{"diarize": True, **options})
-        work()
-        job.refresh_from_db()
-        assert job.status == JobStatus.COMPLETED
-        return job
-
-    return make
-
-
-def said(job: TranscriptionJob) -> list[tuple[str, str]]:
-    return [(row.speaker, row.text) for row in job.segments.order_by("start_ms")]
-
-
-def names(job: TranscriptionJob) -> list[tuple[str, str]]:
-    return list(job.speakers.values_list("label", "name"))
-
-
-IN_TURN = [
-    ("S1", "w0000 w0001 w0002"),
-    ("S2", "w0003 w0004"),
-    ("S2", "w0005"),
-    ("S1", "w0006 w0007"),
-]
 
 
 def test_segments_are_cut_where_another_one_speaks(alice, told, voices):
@@ -124,7 +80,7 @@ def test_channels_that_cannot_be_looked_at_cost_nothing(alice, told, monkeypatch
 def test_without_the_option_nothing_is_heard_and_asked(alice, new_job, voices):
     job = new_job(alice, seconds=8)
     with CaptureQueriesContext(connection) as asked:
-        work()
+        do_all_work()
     assert TranscriptionJob.objects.get(pk=job.pk).status == JobStatus.COMPLETED
     assert voices.heard == voices.asked == []
     tables = [model._meta.db_table for model in (WindowVoices, Speaker, SpeakerTurns)]
@@ -143,7 +99,7 @@ def test_a_failure_never_costs_the_text(alice, new_job, voices, monkeypatch, whe
         voices.error = None
     elif where == "for ever":
         monkeypatch.setattr("speech.speakers.load_hearing", lambda: 1 / 0)
-    work()
+    do_all_work()
     job.refresh_from_db()
     assert job.status == JobStatus.COMPLETED
     expected = "told" if where == "with the text" else "failed"
@@ -157,7 +113,7 @@ def test_voices_of_another_version_are_heard_anew(alice, told, voices):
     job = told(alice)
     WindowVoices.objects.update(packed=b"of old")
     ask_for_speakers(job.pk, SpeakerCount())
-    work()
+    do_all_work()
     assert voices.heard == [8000, 8000]
     assert said(job) == IN_TURN
     assert speakers_step_of(job) == ""
@@ -170,7 +126,7 @@ def test_another_number_of_speakers_joins_and_cuts_anew_and_keeps_names(alice, t
     voices.every_ms = 4000
     ask_for_speakers(job.pk, SpeakerCount(exactly=2))
     assert speakers_step_of(TranscriptionJob.objects.get(pk=job.pk)) == "waiting"
-    work()
+    do_all_work()
     job.refresh_from_db()
     assert said(job) == [("S1", "w0000 w0001 w0002 w0003"), ("S2", "w0004"), ("S2", "w0005 w0006 w0007")]
     assert names(job) == [("S1", "Anna Okafor"), ("S2", "")]
@@ -192,16 +148,16 @@ def test_what_people_edited_is_neither_joined_nor_cut(alice, told, voices):
     )
     voices.every_ms = 8000
     ask_for_speakers(job.pk, SpeakerCount())
-    work()
+    do_all_work()
     assert said(job) == [("S1", "w0000 w0001 w0002"), ("S1", "w0003 w0004"), ("S1", "w0005 w0006 w0007")]
     assert job.segments.filter(number=part.number).exists()
 
 
 def test_a_transcript_gets_speakers_afterwards(alice, new_job, voices):
     job = new_job(alice, seconds=8)
-    work()
+    do_all_work()
     ask_for_speakers(job.pk, SpeakerCount(at_most=4))
-    work()
+    do_all_work()
     job.refresh_from_db()
     assert said(job) == IN_TURN
     assert (job.status, job.options.diarize, job.options.max_speakers) == (JobStatus.COMPLETED, True, 4)
@@ -219,7 +175,7 @@ def test_the_number_may_change_while_it_is_worked_on(alice, told, voices, monkey
         return tell_apart(windows, count)
 
     monkeypatch.setattr("speech.speakers.tell_apart", meanwhile)
-    work()
+    do_all_work()
     assert [count.exactly for count in voices.asked] == [None, 2, 1]
     assert names(job) == [("S1", "")]
 
@@ -232,7 +188,7 @@ def test_corrections_hold_in_the_parts(alice, told, voices):
     Correction.objects.create(owner=alice, from_text="w0006", to_text="six")
     apply_again(job.pk)
     ask_for_speakers(job.pk, SpeakerCount(exactly=1))
-    work()
+    do_all_work()
     assert said(job) == [("S1", "w0000 w0001 w0002 three w0004"), ("S1", "w0005 six w0007")]
 
 
@@ -295,7 +251,7 @@ def test_a_cancelled_job_hears_no_more(alice, new_job, voices):
     job = new_job(alice, seconds=8, diarize=True)
     assert unit.do_next()
     cancel_job(job.pk)
-    work()
+    do_all_work()
     assert voices.heard == []
     assert TranscriptionJob.objects.get(pk=job.pk).status == JobStatus.CANCELLED
 
@@ -307,7 +263,7 @@ def test_what_is_heard_live_gets_its_voices_while_it_is_spoken(alice, new_speake
         speaker.say(20)
         host.run(6)
         speaker.cut_chunk()
-        work()
+        do_all_work()
     spoken = speaker.now()
     assert (spoken.status, spoken.stage) == (JobStatus.PROCESSING, "transcribing")
     heard_before = sum(voices.heard)
@@ -315,7 +271,7 @@ def test_what_is_heard_live_gets_its_voices_while_it_is_spoken(alice, new_speake
     assert voices.asked == []
     speaker.stop()
     host.run(6)
-    work()
+    do_all_work()
     job = speaker.now()
     assert (job.status, job.transcript.speakers_state) == (JobStatus.COMPLETED, "told")
     assert sum(voices.heard) <= 60_000

@@ -262,7 +262,7 @@ def test_what_a_killed_worker_left_half_done_is_done_again(long_job, settings, m
     apply_again(long_job.pk)
     killed = take(long_job.steps.get(kind=StepKind.CORRECT))
     store = correcting._store
-    monkeypatch.setattr(correcting, "_store", lambda step, rows, columns: store(step, rows[:1], columns))
+    monkeypatch.setattr(correcting, "_store", lambda step, rows, *of: store(step, rows[:1], *of))
     monkeypatch.setattr(correcting, "release", lambda *args, **columns: True)
     correcting.correct(killed)
     monkeypatch.undo()

@@ -13,6 +13,8 @@ from django.test.utils import CaptureQueriesContext
 from jobs_app.models import LiveText
 from sessions_app.live import hub, looking, storing, threads
 from sessions_app.models import LivePiece, LiveSender, RecordingSession
+from sessions_app.models.prepared import Insert
+from tests.sessions.live.client import noise
 from tests.sessions.live.test_telling import says
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -30,6 +32,24 @@ def test_however_many_pieces_come_at_once_they_are_stored_by_three_statements(al
     statements = [sql["sql"] for sql in asked if sql["sql"] not in ("BEGIN", "BEGIN IMMEDIATE", "COMMIT")]
     assert [sql.split()[0] for sql in statements] == ["SELECT", "SELECT", "INSERT"]
     assert LivePiece.objects.count() == n
+
+
+def test_however_many_pieces_a_chunk_is_made_of_it_takes_the_same_statements(alice, storage, settings):
+    settings.RECORDER_CUTS_S = (1,)
+    counts = []
+    for piece in (8_000, 1_000):
+        session = RecordingSession.objects.create(owner=alice, source="recorder")
+        Insert(LivePiece, "session", "first_sample", "pcm")(
+            (session.pk, first, noise(piece / 16_000).tobytes()) for first in range(0, 24_000, piece)
+        )
+        with CaptureQueriesContext(connection) as asked:
+            reach = storing.filled(session.pk)
+        assert (reach.saved, reach.end) == (16_000, 24_000)
+        assert (
+            session.live_pieces.order_by("first_sample").values_list("first_sample", flat=True)[0] == 16_000
+        )
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 @pytest.fixture

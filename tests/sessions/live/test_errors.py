@@ -176,7 +176,7 @@ def test_a_full_disk(connect, recording, monkeypatch, settings, at):
         return
     socket.start()
     if at == "a piece":
-        monkeypatch.setattr(storing.LivePiece.objects, "bulk_create", full)
+        monkeypatch.setattr(storing, "insert_pieces", full)
     monkeypatch.setattr(finishing, "check_disk", full)
     socket.send(noise(1.2 if at == "a chunk" else 0.9))
     if at == "the end":

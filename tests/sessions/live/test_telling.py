@@ -127,8 +127,9 @@ def test_finals_that_become_segments_are_told_once(watching, job):
     segments(job, 0, 1)
     says(job, finals=[])
     # These are flushed before anybody could see them as finals, and a window of workers is between them.
-    segments(job, 2, 4)
-    finals(job, 3, 5)
+    with transaction.atomic():
+        segments(job, 2, 4)
+        finals(job, 3, 5)
     assert ids(socket.hear_until("segment", id="u5")) == ["u2", "u3", "u4", "u5"]
 
 
@@ -258,6 +259,14 @@ def test_stop_is_answered_also_without_a_job(connect, job):
     delete_job(job.pk)
     socket.say(type="stop")
     assert socket.hear_all()[-1] == {"type": "done", "job": None, "status": None}
+
+
+def test_who_watches_a_silent_recording_can_ask_whether_the_server_is_there(watching):
+    socket = watching()
+    socket.hear_until("progress")
+    for _ in range(2):
+        socket.say(type="keep_alive")
+        assert socket.hear() == {"type": "alive"}
 
 
 def test_an_upload_of_another_is_not_watched(connect, bob, recording):

@@ -24,8 +24,8 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with Server(**SETTINGS) as running:
+def server(new_server) -> Iterator[Server]:
+    with new_server(**SETTINGS) as running:
         yield running
 
 

@@ -15,9 +15,9 @@ AUDIO = ROOT / "tests" / "audio"
 
 
 @pytest.fixture
-def front(server) -> Iterator[Server]:
+def front(server, new_server) -> Iterator[Server]:
     """A server without models of its own."""
-    with Server(
+    with new_server(
         ENGINES="none",
         PROVIDERS="back",
         PROVIDER_BACK_BASE_URL=f"{server.url}/v1",

@@ -24,9 +24,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def impatient() -> Iterator[Server]:
+def impatient(new_server) -> Iterator[Server]:
     """A server whose requests wait for two seconds."""
-    with Server(**SETTINGS, V1_TIMEOUT_S="2") as running:
+    with new_server(**SETTINGS, V1_TIMEOUT_S="2") as running:
         yield running
 
 
@@ -65,10 +65,10 @@ def test_twenty_that_wait_hold_no_thread_and_nobody_up(server):
 
 
 @pytest.mark.postgres
-def test_all_that_wait_share_one_connection_to_postgresql():
+def test_all_that_wait_share_one_connection_to_postgresql(new_server):
     with (
         postgres_database() as url,
-        Server(**SETTINGS, DATABASE_URL=url) as server,
+        new_server(**SETTINGS, DATABASE_URL=url) as server,
         ThreadPoolExecutor(20) as pool,
         client_of(server, max_retries=0, timeout=60) as client,
     ):

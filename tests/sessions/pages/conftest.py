@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs_app.models import TranscriptionJob
+from tests.jobs.api.conftest import add_segments, new_job  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from jobs_app.models import JobStep, Speaker, SpeakerTurns, StepKind
+from jobs_app.models import (
+    JobStep,
+    KnownVoice,
+    KnownVoiceSample,
+    Speaker,
+    SpeakerTurns,
+    SpeakerVoice,
+    StepKind,
+    VoiceSuggestion,
+)
 from jobs_app.models.transcripts import Transcript
 from tests.samples import completed_job, words_on
 from tests.sessions.pages.conftest import show
@@ -78,6 +88,57 @@ def test_what_cannot_be_is_said_and_changes_nothing(page, job):
     assert "no more than 100 characters" in words_on(change(page, job, label="S1", name="x" * 101))
     assert Speaker.objects.get(label="S1").name == "Anna"
     assert not JobStep.objects.filter(kind=StepKind.SPEAKERS).exists()
+
+
+def test_a_suggested_name_is_asked_about_and_saved_voices_are_offered(page, alice, job):
+    assert "turn that on" in words_on(show(page, job))
+    alice.known_voices = True
+    alice.save(update_fields=["known_voices"])
+    voice = KnownVoice.objects.create(owner=alice, name="Ben")
+    VoiceSuggestion.objects.create(job=job, voice=voice, label="S2", certainty=0.83)
+    for speaker, clean_ms in zip(job.speakers.all(), (12_000, 9_000), strict=True):
+        SpeakerVoice.objects.create(speaker=speaker, packed=b"a vector", clean_ms=clean_ms)
+    shown = words_on(show(page, job))
+    assert "Ben? 83 % alike" in shown and "turn that on" not in shown
+    # The other one is heard for too short a time.
+    assert shown.count("Save name and voice") == 1 and "at least 10 seconds" in shown
+    assert "Ben? 83" not in words_on(change(page, job, label="S2", reject=str(voice.pk)))
+    assert "Ben: Hello." in words_on(change(page, job, label="S2", confirm=str(voice.pk)))
+    saved = change(page, job, label="S1", name="Anna", save_voice="yes")
+    assert "The voice of Anna is saved" in words_on(saved)
+    assert KnownVoice.objects.get(name="Anna").samples.get().clean_ms == 12_000
+    assert "less than 10 seconds" in words_on(change(page, job, label="S2", name="Ben", save_voice="yes"))
+    wrong = change(page, job, label="S2", confirm="nobody")
+    assert "valid UUID" in words_on(wrong)
+
+
+def test_the_account_lists_saved_voices(page, alice, bob, job, settings):
+    assert "Saved voices" not in words_on(page.get(reverse("account")))
+    voice = KnownVoice.objects.create(owner=alice, name="Ben")
+    KnownVoiceSample.objects.create(
+        voice=voice, job=job, clean_ms=83_000, saved_at=timezone.now(), packed=b""
+    )
+    shown = words_on(page.get(reverse("account")))
+    assert "Ben A talk · 1:23 of speech" in shown and "not used while known voices are off" in shown
+    for name, said in (("Cleo", "Cleo A talk"), ("", "may not be blank"), ("x" * 101, "no more than 100")):
+        sent = page.post(reverse("rename-voice", args=[voice.pk]), {"name": name}, follow=True)
+        assert said in words_on(sent)
+    deleted = page.post(reverse("delete-voice", args=[voice.pk]), follow=True)
+    assert "The voice of Cleo is deleted" in words_on(deleted)
+    assert not KnownVoice.objects.exists()
+    assert 'name="known_voices"' in page.get(reverse("account")).content.decode()
+    settings.KNOWN_VOICES = False
+    assert 'name="known_voices"' not in page.get(reverse("account")).content.decode()
+
+
+def test_staff_see_that_there_are_voices_and_not_whose(admin_client, alice):
+    voice = KnownVoice.objects.create(owner=alice, name="Ben Okafor")
+    for url in (
+        reverse("admin:jobs_app_knownvoice_changelist"),
+        reverse("admin:jobs_app_knownvoice_change", args=[voice.pk]),
+    ):
+        shown = admin_client.get(url).content.decode()
+        assert "alice" in shown and "Okafor" not in shown
 
 
 def test_a_transcript_without_speakers_offers_them(page, alice, wakes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,7 +17,14 @@ from tests.samples import completed_job, words_on
 from tests.sessions.uploads import refused, send
 
 URL = "/api/preferences/"
-NOTHING = {"time_zone": "", "language": "", "theme": "auto", "live": True, "defaults": {}}
+NOTHING = {
+    "time_zone": "",
+    "language": "",
+    "theme": "auto",
+    "live": True,
+    "known_voices": False,
+    "defaults": {},
+}
 
 pytestmark = pytest.mark.django_db
 
@@ -69,6 +77,7 @@ def test_what_is_named_is_changed_and_null_takes_a_default_away(api):
         "language": "",
         "theme": "dark",
         "live": True,
+        "known_voices": False,
         "defaults": {"language": "de", "priority": "low"},
     }
     assert api.patch(URL, second).json() == expected
@@ -81,6 +90,8 @@ def test_live_words_and_the_second_hearing_are_switched_off_each_for_itself(api,
     assert api.patch(URL, {"live": True}).json() == NOTHING | off | {"live": True}
     shown = page.get(reverse("account")).content.decode()
     assert 'id="id_live" checked' in shown
+    labels = re.findall(r'<label class="check" for="id_(?:new-)?(\w+)"', shown)
+    assert labels[labels.index("live") + 1] == "refine"
     sent = posted()
     del sent["live"]
     page.post(reverse("account"), sent)
@@ -167,6 +178,20 @@ def test_preferences_that_do_not_fit_refuse_no_upload(alice, defaults):
     assert options.language == ""
 
 
+@pytest.mark.parametrize("model", ["model", "fallback_model"])
+def test_a_preferred_model_that_is_gone_takes_nothing_else_with_it(api, alice, prefers, model):
+    engine = model.replace("model", "engine")
+    prefers(**{engine: "local", model: "removed-since"}, language="de", priority="low")
+    options = options_for(alice, {})
+    assert (options.language, options.priority) == ("de", "low")
+    assert getattr(options, model) != "removed-since"
+    # The rest can be changed; the model itself must be one that there is.
+    assert api.patch(URL, {"defaults": {"language": "fr"}}).status_code == 200
+    assert api.get(URL).json()["defaults"][model] == "removed-since"
+    assert refused(api.patch(URL, {"defaults": {model: "gone-too"}}), 422, "not_supported")
+    assert api.patch(URL, {"defaults": {model: None, engine: None}}).status_code == 200
+
+
 def test_openais_clients_get_what_they_ask_for(api, wav, prefers, monkeypatch):
     prefers(priority="low", prompt="Ngozi")
     seen = []
@@ -221,7 +246,7 @@ def test_forms_begin_with_what_somebody_prefers(page, alice, prefers):
         "language": "pt",
         "engine_model": "local/base",
         "prompt": "Ngozi",
-        "translate_to": True,
+        "translate_to": "en",
     }
     for name in ("upload", "record", "account"):
         assert "Ngozi</textarea>" in page.get(reverse(name)).content.decode()

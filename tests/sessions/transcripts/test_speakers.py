@@ -16,6 +16,7 @@ from tests.job_rows import create_segment
 
 pytestmark = pytest.mark.django_db
 
+SOME_ID = "00000000-0000-0000-0000-000000000007"
 TURNS = [(0, 2000, "S1"), (2000, 5000, "S2"), (4500, 6000, "S3"), (7000, 8000, "S1")]
 
 
@@ -57,9 +58,9 @@ def refused(answer, status: int, code: str) -> None:
 
 def test_the_speakers_of_a_transcript(api, job):
     assert api.get(url(job)).json() == [
-        {"label": "S1", "name": "Anna", "speaking_ms": 3000, "turns": 2, "merged": []},
-        {"label": "S2", "name": "", "speaking_ms": 3000, "turns": 1, "merged": []},
-        {"label": "S3", "name": "", "speaking_ms": 1500, "turns": 1, "merged": []},
+        {"label": "S1", "name": "Anna", "speaking_ms": 3000, "turns": 2, "merged": [], "suggestion": None},
+        {"label": "S2", "name": "", "speaking_ms": 3000, "turns": 1, "merged": [], "suggestion": None},
+        {"label": "S3", "name": "", "speaking_ms": 1500, "turns": 1, "merged": [], "suggestion": None},
     ]
 
 
@@ -87,7 +88,14 @@ def test_a_new_name_is_in_every_file(api, job):
 
 def test_merged_speakers_are_one_everywhere_and_can_be_taken_apart(api, job):
     merged = api.patch(url(job), {"label": "S3", "into": "S2"}).json()
-    assert merged[1] == {"label": "S2", "name": "", "speaking_ms": 4000, "turns": 1, "merged": ["S3"]}
+    assert merged[1] == {
+        "label": "S2",
+        "name": "",
+        "speaking_ms": 4000,
+        "turns": 1,
+        "merged": ["S3"],
+        "suggestion": None,
+    }
     assert len(merged) == 2
     assert [s["speaker"] for s in api.get(url(job, "segments/")).json()["results"]] == [
         "S1",
@@ -127,6 +135,11 @@ def test_another_number_is_a_workers_work(api, job, wakes, asked, django_capture
         ({"num_speakers": 101}, 400, "invalid"),
         ({"num_speakers": 2, "label": "S1"}, 400, "invalid"),
         ({"min_speakers": 3, "max_speakers": 2}, 422, "not_supported"),
+        ({"label": "S1", "confirm": "Anna"}, 400, "invalid"),
+        ({"label": "S1", "confirm": SOME_ID, "reject": SOME_ID}, 400, "invalid"),
+        ({"confirm": SOME_ID}, 400, "invalid"),
+        ({"label": "S1", "confirm": SOME_ID}, 409, "voices_off"),
+        ({"label": "S1", "reject": SOME_ID}, 409, "voices_off"),
         ({"label": "S9", "name": "Anna"}, 422, "no_such_speaker"),
         ({"label": "S1", "into": "S9"}, 422, "no_such_speaker"),
         ([], 400, "invalid"),

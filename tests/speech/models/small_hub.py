@@ -10,10 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
+
+from speech.models import store
+from speech.models.install import FETCHING
 
 COMMIT = "a" * 40
 HEADER = b"\x06\x00\x00\x00\x0c\x00WhisperSpec\x00"
+
+
+def left(tmp_path: Path) -> list[str]:
+    """What there is in the folder of models of a test, beside what was begun."""
+    hidden = (FETCHING, store.SUMS)
+    return sorted(path.name for path in (tmp_path / "models").iterdir() if path.name not in hidden)
 
 
 def fake_model(size: int = 300_000) -> dict[str, bytes]:

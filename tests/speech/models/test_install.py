@@ -1,15 +1,12 @@
-"""Models from a hub, a folder and an archive: whole, checked, and in place at once, or not at all."""
+"""Models from a hub: whole, checked, and in place at once, or not at all."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import socket
-import tarfile
-import zipfile
+import urllib.request
 from collections import namedtuple
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,32 +19,11 @@ from speech.errors import CannotInstall, ModelUnavailable
 from speech.models import catalogue, store
 from speech.models.catalogue import KNOWN, KnownModel
 from speech.models.hub import Hub
-from speech.models.install import Limits, install
-from tests.speech.models.small_hub import COMMIT, SmallHub, fake_model, served
+from speech.models.install import Limits, forget_unfinished, install, unfinished
+from tests.speech.models.small_hub import COMMIT, FETCHING, SmallHub, fake_model, left, served
 
 HELLO = Path(__file__).parents[3] / "jobs_app" / "engines" / "hello.flac"
 LIMITS = Limits(model=10_000_000, spare=0)
-
-
-@pytest.fixture
-def hub() -> Iterator[SmallHub]:
-    with served(SmallHub()) as hub:
-        yield hub
-
-
-@pytest.fixture
-def get(hub: SmallHub, tmp_path: Path) -> Callable[..., store.Installed]:
-    def install_it(wanted: str = "owner/name", limits: Limits = LIMITS, token: str = "", name: str = ""):
-        asked = Hub(endpoint=hub.address, token=token, timeout_s=5, pauses_s=(0, 0))
-        return install(wanted, tmp_path / "models", asked, limits, lambda *_: None, name=name)
-
-    return install_it
-
-
-def left(tmp_path: Path) -> list[str]:
-    """What there is in the folder of models, beside what was begun."""
-    hidden = (".fetching", store.SUMS)
-    return sorted(path.name for path in (tmp_path / "models").iterdir() if path.name not in hidden)
 
 
 def sum_of(content: bytes) -> str:
@@ -184,13 +160,95 @@ def test_a_real_model_is_checked_against_the_table_and_hears(tmp_path):
         asked = Hub(endpoint=real.address, pauses_s=(0,))
         wanted = f"{tiny.repository}@{tiny.revision}"
         limits = Limits(model=10**9, spare=0)
-        model = install(wanted, tmp_path / "models", asked, limits, lambda *_: None)
-    assert (model.name, model.checked, model.english_only) == (tiny.repository, "table", True)
+        model = install(wanted, tmp_path / "models", asked, limits, lambda *_: None, name="mine")
+    assert (model.name, model.checked, model.english_only) == ("mine", "table", True)
     assert real.files_asked().count("model.bin") == 2
     path = model_path(model.name, tmp_path / "models")
     engine = load_engine("local", EngineSettings(model=model.name, model_dir=path))
     heard = engine.transcribe(soundfile.read(HELLO, dtype="float32")[0], TranscribeOptions())
     assert "Hello" in heard.segments[0].text
+    assert engine.capabilities.short_windows and not engine.capabilities.detects_language
+
+
+def test_what_is_missing_is_said_before_anything_is_fetched(hub, get):
+    del hub.files["tokenizer.json"]
+    with pytest.raises(CannotInstall, match=r"no tokenizer\.json"):
+        get()
+    assert hub.files_asked() == []
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json"])
+def test_a_page_of_a_proxy_instead_of_a_file_is_not_kept(hub, get, tmp_path, name):
+    real, hub.sizes = hub.files[name], {name: len(hub.files[name])}
+    hub.files[name] = b"<html>"
+    with pytest.raises(CannotInstall, match=f"{name} is shorter than the hub says"):
+        get()
+    assert left(tmp_path) == []
+    hub.files[name] = real
+    assert get().files[name].sha256 == sum_of(real)
+
+
+def test_a_file_that_is_none_of_a_model_is_fetched_again(hub, get):
+    real, hub.sizes = hub.files["config.json"], {"config.json": "unknown"}
+    hub.files["config.json"] = b"[" * 100_000
+    with pytest.raises(CannotInstall, match=r"look at config\.json"):
+        get()
+    hub.files["config.json"] = real
+    assert get().files["config.json"].sha256 == sum_of(real)
+
+
+@pytest.mark.parametrize("commit", ["../../x", "a\0b", "", None])
+def test_a_hub_that_names_no_commit_is_none(hub, get, commit):
+    hub.commit = commit
+    with pytest.raises(CannotInstall, match="does not answer as a model hub does"):
+        get()
+    assert hub.files_asked() == []
+
+
+def test_the_name_of_a_known_model_is_not_given_to_another(hub, get):
+    with pytest.raises(CannotInstall, match=r"small is the name of Systran/faster-whisper-small"):
+        get(name="small")
+    assert hub.asked == []
+
+
+def test_what_has_come_already_needs_no_room(hub, get, tmp_path, monkeypatch):
+    hub.cut_after = [len(hub.files["config.json"]), 250_000, 0, 0, 0]
+    with pytest.raises(CannotInstall, match="goes on where it stopped"):
+        get()
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9, 400_000))
+    hub.cut_after.clear()
+    get()
+
+
+def test_what_has_come_of_a_model_is_told_and_can_be_deleted(hub, get, tmp_path):
+    models = tmp_path / "models"
+    hub.cut_after = [len(hub.files["config.json"]), 100_000, 0, 0, 0]
+    with pytest.raises(CannotInstall):
+        get()
+    assert unfinished(models) == {"owner/name": 100_000 + len(hub.files["config.json"])}
+    assert forget_unfinished("owner/name", models)
+    assert not forget_unfinished("owner/name", models)
+    assert list((models / FETCHING).iterdir()) == []
+
+
+def test_what_had_come_of_an_earlier_commit_goes_with_the_installation(hub, get, tmp_path):
+    hub.cut_after = [len(hub.files["config.json"]), 100_000, 0, 0, 0]
+    with pytest.raises(CannotInstall):
+        get()
+    hub.commit = "b" * 40
+    hub.cut_after.clear()
+    get()
+    assert list((tmp_path / "models" / FETCHING).iterdir()) == []
+
+
+def test_a_proxy_of_the_environment_is_used(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("http_proxy", hub.address)
+    monkeypatch.delenv("no_proxy", raising=False)
+    # The environment is read once for each process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
+    mirror = Hub(endpoint="http://mirror.example", timeout_s=5, pauses_s=())
+    assert install("owner/name", tmp_path, mirror, LIMITS, lambda *_: None).revision == COMMIT
 
 
 @pytest.mark.parametrize(
@@ -268,115 +326,6 @@ def test_a_model_that_is_damaged_later_is_not_used(get, tmp_path):
         model_path("owner/name", models)
     get()
     assert is_here("owner/name", models)
-
-
-# From a folder or an archive
-
-
-def folder_of(tmp_path: Path, name: str = "faster-whisper-mine") -> Path:
-    folder = tmp_path / name
-    folder.mkdir()
-    for file, content in fake_model().items():
-        (folder / file).write_bytes(content)
-    return folder
-
-
-def packed(tmp_path: Path, kind: str) -> Path:
-    folder = folder_of(tmp_path)
-    return Path(shutil.make_archive(str(tmp_path / "faster-whisper-mine"), kind, folder.parent, folder.name))
-
-
-def test_a_folder_is_copied_also_where_it_has_links(get, tmp_path):
-    folder = folder_of(tmp_path)
-    (folder / "model.bin").rename(tmp_path / "blob")
-    (folder / "model.bin").symlink_to(tmp_path / "blob")
-    assert get(str(folder)).name == "mine"
-    copy = tmp_path / "models" / "mine" / "model.bin"
-    assert copy.is_file() and not copy.is_symlink()
-    assert (folder / "model.bin").exists()
-
-
-@pytest.mark.parametrize("kind", ["tar", "gztar", "xztar", "zip"])
-def test_an_archive_is_unpacked_without_a_network(hub, get, tmp_path, kind):
-    assert get(str(packed(tmp_path, kind))).name == "mine"
-    assert sorted(path.name for path in (tmp_path / "models" / "mine").iterdir()) == sorted(
-        [*(name for name in fake_model() if name != "README.md"), store.NOTE]
-    )
-    assert hub.asked == []
-
-
-def hostile_tar(tmp_path: Path, *members: tarfile.TarInfo) -> Path:
-    archive = tmp_path / "mine.tar"
-    with tarfile.open(archive, "w") as tar:
-        for name, content in fake_model(1000).items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-        for member in members:
-            tar.addfile(member, io.BytesIO(b"x" * member.size))
-    return archive
-
-
-def member(name: str, **more: object) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    for key, value in more.items():
-        setattr(info, key, value)
-    return info
-
-
-@pytest.mark.parametrize(
-    ("evil", "message"),
-    [
-        (member("../../model.bin", size=3), "leaves its folder"),
-        (member("/tmp/model.bin", size=3), "leaves its folder"),
-        (member("preprocessor_config.json", type=tarfile.SYMTYPE, linkname="/etc/passwd"), "a link"),
-        (member("preprocessor_config.json", type=tarfile.LNKTYPE, linkname="model.bin"), "a link"),
-        (member("preprocessor_config.json", type=tarfile.FIFOTYPE), "a link or a device"),
-        (member("second/model.bin", size=3), "model.bin twice"),
-    ],
-    ids=lambda value: value.name if isinstance(value, tarfile.TarInfo) else "",
-)
-def test_a_hostile_archive_is_refused_and_writes_nothing(get, tmp_path, evil, message):
-    with pytest.raises(CannotInstall, match=message):
-        get(str(hostile_tar(tmp_path, evil)))
-    assert left(tmp_path) == []
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.tar", "models"]
-
-
-def test_a_zip_that_leaves_its_folder_is_refused(get, tmp_path):
-    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
-        archive.writestr("..\\..\\model.bin", b"x")
-    with pytest.raises(CannotInstall, match="leaves its folder"):
-        get(str(tmp_path / "mine.zip"))
-
-
-def test_an_archive_that_unpacks_to_far_more_is_refused(get, tmp_path):
-    with zipfile.ZipFile(tmp_path / "mine.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.bin", bytes(20_000_000))
-    assert (tmp_path / "mine.zip").stat().st_size < 100_000
-    with pytest.raises(CannotInstall, match=r"model\.bin is larger than MAX_MODEL_MB"):
-        get(str(tmp_path / "mine.zip"))
-    assert left(tmp_path) == []
-
-
-@pytest.mark.parametrize("kind", ["gztar", "zip"])
-def test_a_truncated_archive_is_refused(get, tmp_path, kind):
-    archive = packed(tmp_path, kind)
-    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size // 2])
-    with pytest.raises(CannotInstall, match=r"is no tar or zip archive|is damaged"):
-        get(str(archive))
-    assert left(tmp_path) == []
-
-
-@pytest.mark.parametrize(("name", "message"), [("base", "comes with this program"), ("a b", "is no name")])
-def test_a_name_that_cannot_be_taken(get, tmp_path, name, message):
-    with pytest.raises(CannotInstall, match=message):
-        get(str(folder_of(tmp_path)), name=name)
-
-
-def test_a_folder_that_is_called_like_a_known_model_must_be_that(get, tmp_path):
-    with pytest.raises(CannotInstall, match="as this program knows"):
-        get(str(folder_of(tmp_path, "faster-whisper-small")))
 
 
 def test_the_table_names_a_sum_for_each_file_or_for_none():

@@ -14,8 +14,8 @@ from speech.speakers import (
     HeardWindow,
     Speakers,
     load_hearing,
-    match,
     people_on_channels,
+    suggest,
     tell_apart,
     with_voices,
 )
@@ -114,8 +114,9 @@ def test_a_voice_is_like_itself_and_not_like_others(call, sample):
     other = tell_apart(sample).voices[0]
     assert first.clean_s >= 6
     profiles = {"first": [first.vector], "second": [second.vector], "other": [other.vector]}
-    assert [(one.person, one.sure) for one in match(first, profiles)] == [("first", True)]
-    assert match(first, {"other": [other.vector], "old": [b"\x00" + first.vector[1:]], "none": []}) == []
+    assert suggest([first], profiles)[0].person == "first"
+    unlike = {"other": [other.vector], "old": [b"\x00" + first.vector[1:]], "none": []}
+    assert suggest([first], unlike) == {}
 
 
 @pytest.mark.recordings

@@ -158,6 +158,28 @@ def test_people_are_told_of_a_connection_that_is_gone_for_three_seconds(page: Pa
     assert look(page) == {"state": "connecting", "n": look(page)["n"], "blocked": False, "lost": False}
 
 
+def test_who_only_listens_asks_whether_the_silent_server_is_there(page: Page):
+    begin(page)
+    page.evaluate("link.owner.listens = true")
+    happen(page, "open")
+    happen(page, "ready")
+    asked = "sockets.at(-1).sent.filter(({ type }) => type === 'keep_alive').length"
+    for n in range(1, 3):
+        page.clock.run_for(15_000)
+        page.evaluate("sockets.at(-1).says({ type: 'progress' })")
+        page.clock.run_for(24_000)
+        assert page.evaluate(asked) == n - 1
+        page.clock.run_for(1500)
+        assert page.evaluate(asked) == n
+        page.evaluate("sockets.at(-1).says({ type: 'alive' })")
+    assert look(page)["n"] == 1
+    # The network is gone, and nobody tells.
+    page.clock.run_for(36_000)
+    assert page.evaluate("sockets[0].closed")
+    assert look(page)["n"] == 2
+    assert happen(page, "ready") == "live"
+
+
 def test_where_sockets_do_not_pass_they_are_tried_once_a_minute(page: Page):
     begin(page, "open")
     page.clock.run_for(4900)

@@ -1,4 +1,4 @@
-"""The names of languages that pages show."""
+"""The English names of languages, as pages show them and chat models are told them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Translates the segments of a transcript by a chat model."""
