@@ -1,6 +1,7 @@
 """Measure how soon the text is there after somebody stops, with live words and without them.
 
     python -m benchmarks.live_stop [--minutes 10 60] [--repeats 20] [--repeats-without 20] [--model base]
+                                  [--diarize]
 
 All minutes but the last are in the recording before: sent as chunks, and transcribed. Then the last minute
 is spoken in real time, to a server of its own that begins with a copy of that state; each time it ends at
@@ -9,6 +10,8 @@ another place. With live it is streamed, and without it is posted in the recorde
 words       from `stop` to the last final on the client
 done        from `stop` to `done`, when the client knows that it has all
 completed   from `stop` (without live: from sending `finish`) to the job's `completed_at`
+
+With `--diarize` speakers are told apart, too. Goal: `completed` at most 1 s later than without.
 
 Goal with live: `done` within 1.5 s at p95, whatever the length; without: not slower than
 `make bench-recording`.
@@ -58,11 +61,12 @@ def post(server: Server, session_id: str, number: int, chunk: Samples) -> None:
 
 
 @contextmanager
-def prepared(samples: Samples, settings: dict[str, str]) -> Iterator[tuple[Path, str, str]]:
+def prepared(samples: Samples, settings: dict[str, str], *, diarize: bool) -> Iterator[tuple[Path, str, str]]:
     """Give the folder of a server that has heard all of an unfinished recording, its id, and its job's."""
     with tempfile.TemporaryDirectory() as kept:
         with Server(workers=2, **settings) as server:
-            session = server.client.post("/api/sessions/", json={"language": "en"}).raise_for_status().json()
+            asked = {"language": "en", "diarize": diarize}
+            session = server.client.post("/api/sessions/", json=asked).raise_for_status().json()
             session_id, job_id = session["id"], session["job"]["id"]
             at = cuts(len(samples))
             for number, (start, end) in enumerate(itertools.pairwise(at)):
@@ -125,6 +129,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--repeats-without", type=int, default=20, help="without live; 0: leave that out")
     parser.add_argument("--model", default="base")
+    parser.add_argument("--diarize", action="store_true", help="tell speakers apart")
     asked = parser.parse_args()
     settings = {
         "LOCAL_MODEL": asked.model,
@@ -133,14 +138,15 @@ def main() -> None:
         # The copies are begun long after the recording's last chunk.
         "ABANDONED_AFTER_S": "86400",
     }
-    print(f"model {asked.model}, load {os.getloadavg()[0]:.1f} before anything was started")
+    what = f"model {asked.model}" + ", speakers" * asked.diarize
+    print(f"{what}, load {os.getloadavg()[0]:.1f} before anything was started")
     print(
         f"{'seconds from stop, p50/p95':34}{'words':>15}{'done':>15}{'completed':>15}{'most':>8}{'goal':>6}"
     )
     for minutes in asked.minutes:
         whole, _ = read_aloud(minutes)
         n = max(at for at in cuts(len(whole)) if at <= len(whole) - LAST_S * SAMPLE_RATE)
-        with prepared(whole[:n], settings) as (data, session_id, job_id):
+        with prepared(whole[:n], settings, diarize=asked.diarize) as (data, session_id, job_id):
             for live, repeats in ((True, asked.repeats), (False, asked.repeats_without)):
                 if not repeats:
                     continue

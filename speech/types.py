@@ -100,6 +100,7 @@ class Transcription:
     of most of the speech. `language_probabilities` has what was heard of the likeliest languages; it is empty
     if the language was given, if the engine does not say, or if there are several. `requests` counts the
     requests to a provider for this window, and `audio_ms` the audio that the provider answered for.
+    `translation` is that of the same engine, if the segments are what was said.
     """
 
     segments: tuple[SpeechSegment, ...] = ()
@@ -109,6 +110,13 @@ class Transcription:
     requests: int = 0
     audio_ms: int = 0
     language_probabilities: Mapping[str, float] = field(default_factory=dict)
+    translation: tuple[SpeechSegment, ...] = ()
+
+    def shifted(self, offset_ms: int) -> Transcription:
+        """Return the same, `offset_ms` later."""
+        segments = tuple(segment.shifted(offset_ms) for segment in self.segments)
+        translation = tuple(segment.shifted(offset_ms) for segment in self.translation)
+        return replace(self, segments=segments, translation=translation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,18 @@ def check_count(at_least: int | None, at_most: int | None) -> None:
         )
 
 
+def hears_twice(wanted: JobOptions) -> bool:
+    """Return whether the engine hears each window twice: what is said, and its translation."""
+    return bool(wanted.translate_to) and not wanted.translator and wanted.keep_original
+
+
 def transcribe_options(wanted: JobOptions) -> TranscribeOptions:
     """Return what the engine is asked of each window: those options that the engine knows, too."""
     same = {each.name for each in fields(TranscribeOptions)} - {"prior"}
     options = TranscribeOptions(
         **{name: getattr(wanted, name) for name in same}, prior=language_prior(wanted)
     )
-    return replace(options, translate_to="") if wanted.translator else options
+    return replace(options, translate_to="") if wanted.translator or hears_twice(wanted) else options
 
 
 def language_prior(wanted: JobOptions) -> LanguagePrior:
@@ -82,8 +87,8 @@ def language_prior(wanted: JobOptions) -> LanguagePrior:
 
 def script_of(wanted: JobOptions) -> Script:
     """Return the Chinese script for the transcript; '' means as the engine writes it."""
-    by_engine = wanted.translate_to and not wanted.translator
-    return "" if by_engine else read_language(wanted.language_wish).script
+    translated = wanted.translate_to and not (wanted.translator or wanted.keep_original)
+    return "" if translated else read_language(wanted.language_wish).script
 
 
 def track_wish(wanted: JobOptions) -> TrackWish:
@@ -116,7 +121,8 @@ def _check_able(engine: str, model: str, wanted: JobOptions) -> None:
         raise NotSupported(
             f"The model {model!r} takes no hint words. Leave `prompt` out or choose another model."
         )
-    check_options(able, transcribe_options(wanted))
+    asked = transcribe_options(wanted)
+    check_options(able, replace(asked, translate_to=wanted.translate_to) if hears_twice(wanted) else asked)
 
 
 def _chosen_fallback(wanted: JobOptions) -> tuple[str, str]:

@@ -1,7 +1,9 @@
-"""Carry over to another run what people said of the speakers: a name goes with its voice."""
+"""What people said of the speakers, and how it gets to another run: a name goes with its voice."""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,16 @@ from collections.abc import Mapping, Sequence
 from jobs_app.lifecycle.suggesting import carry_rejections
 from jobs_app.models import JobKind, JobStatus, Speaker, SpeakerTurns, TranscriptionJob
 from jobs_app.models.speakers import LONGEST_NAME, StoredTurn
+
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
+"""Characters that turn round what follows them, also what is no part of the name."""
+
+
+def tidy_name(name: str) -> str:
+    """Return a name in one line, at most `LONGEST_NAME` long; empty if nothing of it would be seen."""
+    tidy = " ".join(_DIRECTIONS.sub("", _CONTROLS.sub(" ", name)).split())[:LONGEST_NAME].rstrip()
+    return tidy if any(unicodedata.category(one) not in ("Cf", "Zs", "Mn") for one in tidy) else ""
 
 
 def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:
@@ -18,7 +30,7 @@ def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequen
     """
     before = _named_before(job)
     if before is None:
-        asked = [name.strip()[:LONGEST_NAME] for name in job.short_options.speaker_names.split(",")]
+        asked = map(tidy_name, job.short_options.speaker_names.split(","))
         return dict(zip(labels, asked, strict=False))
     names, stored = before
     shared = shared_ms(stored, turns)

@@ -19,6 +19,7 @@ from jobs_app.leases.ranks import note_left
 from jobs_app.lifecycle.carrying import carry_names
 from jobs_app.lifecycle.ending import end_job
 from jobs_app.lifecycle.languages import hear_outvoted_again
+from jobs_app.lifecycle.laying import lay_translations, note_laid
 from jobs_app.lifecycle.starting import add_step, prepare_again, start_refinement, to_be_refined
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.lifecycle.untranslated import begin_translation, is_translation_due
@@ -37,6 +38,7 @@ from jobs_app.models.stored_words import encode_words
 from jobs_app.models.transcripts import Segment
 from jobs_app.vocabulary.vocabulary import correction_columns, vocabulary_of
 from speech.text.spacing import join_texts
+from speech.translation.laying import timed_words
 from speech.types import SpeechSegment, Transcription
 
 NOT_OF_ALL = (StepKind.LIVE, StepKind.SPEAKERS, StepKind.TRANSLATE)
@@ -66,6 +68,7 @@ def finish_window(window: ChunkTranscription, result: Transcription, voices: byt
         language_confidence=result.language_confidence,
         language_probabilities=dict(result.language_probabilities),
         timing=result.timing if result.segments else "",
+        translation=timed_words(result.translation),
         outage_since=None,
         error_code="",
         error="",
@@ -73,6 +76,9 @@ def finish_window(window: ChunkTranscription, result: Transcription, voices: byt
         return False
     usage.add(window, result.requests, audio_ms=result.audio_ms)
     _store_segments(job, window, zip(result.segments, corrected, strict=True))
+    if result.translation:
+        window.translation = timed_words(result.translation)
+        lay_translations([window])
     hear_outvoted_again(job)
     if job.planned and 2 * ((job.duration_ms or 0) - window.end_ms) <= window.left_ms:
         note_left(job)
@@ -162,6 +168,7 @@ def finish_job(step: JobStep) -> bool:
     job = lock_job(step.job_id)
     if session is None or job is None or not release(step, WorkStatus.DONE, error_code="", error=""):
         return False
+    note_laid(job)
     summarise(job, owner_id=step.owner_id)
     carry_names(job)
     end_job(job, JobStatus.COMPLETED, progress=100)

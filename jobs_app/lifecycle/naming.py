@@ -13,6 +13,7 @@ from jobs_app.engines.resolving import check_count
 from jobs_app.leases import queue
 from jobs_app.leases.locks import lock_job
 from jobs_app.leases.ranks import rank
+from jobs_app.lifecycle.carrying import tidy_name
 from jobs_app.lifecycle.speakers import measure
 from jobs_app.lifecycle.starting import work_columns
 from jobs_app.models import (
@@ -71,7 +72,7 @@ def rename_speaker(job_id: uuid.UUID, label: str, name: str) -> None:
     """
     job = lock_told(job_id)
     speaker = find_speaker(job, label)
-    speaker.name = " ".join(name.split())
+    speaker.name = tidy_name(name)
     speaker.save(update_fields=["name"])
 
 

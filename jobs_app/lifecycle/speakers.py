@@ -17,6 +17,7 @@ from jobs_app.leases.held import held, release
 from jobs_app.leases.locks import lock_job
 from jobs_app.lifecycle.carrying import job_before, names_for
 from jobs_app.lifecycle.finishing import close_if_complete
+from jobs_app.lifecycle.laying import lay_translations
 from jobs_app.lifecycle.suggesting import carry_rejections, store_suggestions
 from jobs_app.lifecycle.summary import summarise
 from jobs_app.lifecycle.untranslated import begin_translation
@@ -193,6 +194,7 @@ def _store_segments(job: TranscriptionJob, found: Found) -> None:
         job.save(update_fields=["next_segment"])
     recut = {segment.window_id for segment in (*found.changed, *found.new) if segment.window_id is not None}
     _store_texts(job, recut, found.vocabulary)
+    lay_translations(job.windows.filter(pk__in=recut).exclude(translation=[]))
 
 
 def _store_texts(job: TranscriptionJob, window_ids: Collection[int], vocabulary: Vocabulary) -> None:

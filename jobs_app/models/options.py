@@ -275,6 +275,15 @@ class JobOptions:
         answered_as="translated_to",
         answer_help="The language of the transcript; empty: as spoken.",
     )
+    keep_original: bool = option(
+        True,
+        label="Keep what was said",
+        help="Where the engine translates: hear the recording a second time to keep what was said, too. The "
+        "translator keeps it in any case.",
+        page_help="The model hears it twice for that, which takes longer.",
+        # Under /v1/ somebody waits, and the command writes one text.
+        doors=PAGES | {Door.API},
+    )
     translator: str = option(
         "",
         label="Translator",
@@ -338,6 +347,13 @@ class JobOptions:
         doors=frozenset({Door.API, Door.OPENAI}),
         least=0,
         most=1,
+    )
+    word_times: bool = option(
+        True,
+        label="Times of words",
+        help="Whether the times of words were asked for. /v1/ asks for them only where its answer needs "
+        "them; without them, an engine may give those of segments alone.",
+        doors=frozenset(),
     )
 
     @classmethod

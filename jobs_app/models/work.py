@@ -191,6 +191,12 @@ class ChunkTranscription(LeasedWork):
         blank=True,
         help_text="Of the likeliest languages, as they were heard; empty where that is not known.",
     )
+    translation = models.JSONField(
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="By the engine, where what was said is kept: the middle of each word in ms, and the word.",
+    )
     language_revised = models.BooleanField(
         default=False,
         db_default=False,

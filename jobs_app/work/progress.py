@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from jobs_app.lifecycle.live import is_live
 from jobs_app.models import (
+    WORK_OPEN,
     ChunkTranscription,
     JobStage,
     JobStatus,
@@ -23,8 +24,10 @@ from jobs_app.models import (
     WorkStatus,
 )
 
-# These are the parts of 100 for decoding and planning, and for joining the results. The windows are the rest.
+# These are the parts of 100 for decoding and planning, for speakers where they are asked for, and for joining
+# the results. The windows are the rest.
 PREPARE_WEIGHT = 5
+SPEAKERS_WEIGHT = 10
 FINISH_WEIGHT = 2
 # The part of a translation by the translator, where there is one.
 TRANSLATE_WEIGHT = 20
@@ -46,27 +49,43 @@ def percents(job_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, int]:
             running=Sum("progress_ms", filter=Q(status=WorkStatus.RUNNING)),
         )
     }
-    steps = JobStep.objects.filter(job__in=job_ids, kind=StepKind.PREPARE).values(
+    steps = JobStep.objects.filter(
+        job__in=job_ids, kind__in=(StepKind.PREPARE, StepKind.SPEAKERS, StepKind.TRANSLATE)
+    ).values(
         "job",
+        "kind",
+        "status",
         "progress_ms",
         "job__planned",
         "job__sound__duration_ms",
         "job__session__finished_at",
         "job__stored_options",
     )
-    translated = dict(
-        JobStep.objects.filter(job__in=job_ids, kind=StepKind.TRANSLATE).values_list("job", "progress_ms")
-    )
+    by_kind = {(step["job"], step["kind"]): step for step in steps}
     return {
-        step["job"]: _percent(step, *by_job.get(step["job"], (0, 0)), translated.get(step["job"], 0))
-        for step in steps
+        job: _percent(
+            step,
+            *by_job.get(job, (0, 0)),
+            telling=by_kind.get((job, StepKind.SPEAKERS)),
+            translating=by_kind.get((job, StepKind.TRANSLATE)),
+        )
+        for (job, kind), step in by_kind.items()
+        if kind == StepKind.PREPARE
     }
 
 
-def _percent(step: Mapping[str, Any], total: int, done: int, translated: int) -> int:
+def _percent(
+    step: Mapping[str, Any],
+    total: int,
+    done: int,
+    *,
+    telling: Mapping[str, Any] | None,
+    translating: Mapping[str, Any] | None,
+) -> int:
     """Return the percentage of one job.
 
-    `total` and `done` are the audio of its windows in milliseconds; `translated` is how far that is done.
+    `total` and `done` are the audio of its windows in milliseconds; `telling` and `translating` are its steps
+    SPEAKERS and TRANSLATE, if there are any.
     """
     prepared = 1.0
     if not step["job__planned"]:
@@ -77,11 +96,19 @@ def _percent(step: Mapping[str, Any], total: int, done: int, translated: int) ->
         prepared = step["progress_ms"] / total
     share = min(1, done / total) if total else 0
     heard_weight = 100 - PREPARE_WEIGHT - FINISH_WEIGHT
-    in_translation = 0.0
+    behind = 0.0
+    if step["job__stored_options"].get("diarize"):
+        heard_weight -= SPEAKERS_WEIGHT
+        # Before the text is complete, the step hears what there is, and ends.
+        if telling is not None and share == prepared == 1:
+            told = telling["progress_ms"] / total if telling["status"] in WORK_OPEN else 1
+            behind += SPEAKERS_WEIGHT * min(1, told)
     if step["job__stored_options"].get("translator"):
         heard_weight -= TRANSLATE_WEIGHT
-        in_translation = min(1, translated / (step["job__sound__duration_ms"] or total or 1))
-    return int(prepared * PREPARE_WEIGHT + share * heard_weight + in_translation * TRANSLATE_WEIGHT)
+        if translating is not None:
+            translated = translating["progress_ms"] / (step["job__sound__duration_ms"] or total or 1)
+            behind += TRANSLATE_WEIGHT * min(1, translated)
+    return int(prepared * PREPARE_WEIGHT + share * heard_weight + behind)
 
 
 def raise_progress(percents: Mapping[uuid.UUID, int]) -> None:

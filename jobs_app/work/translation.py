@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache, partial
 from typing import Protocol, TypeVar
 
@@ -21,10 +22,12 @@ from jobs_app.lifecycle.untranslated import untranslated
 from jobs_app.models import JobStep, SegmentKind, TranscriptionJob
 from jobs_app.vocabulary.vocabulary import targets_of
 from jobs_app.work.guard import LeaseLost, Run
+from speech.engines.base import TranscribeOptions
 from speech.engines.providers import Provider
 from speech.errors import NotSupported, SpeechError
 from speech.translation.prompt import Done, Line
 from speech.translation.translator import CONTEXT, Asked, batch_of, fewer, translate
+from speech.types import Transcription
 
 T = TypeVar("T")
 
@@ -138,3 +141,28 @@ def _next(job: TranscriptionJob, attempt: int) -> tuple[list[Line], dict[int, in
 
 def _any_translated(job: TranscriptionJob) -> bool:
     return job.segments.filter(translated_text__gt="").exists()
+
+
+def with_translation(
+    heard: Transcription, asked: TranscribeOptions, transcribe: Callable[[TranscribeOptions], Transcription]
+) -> Transcription:
+    """Return what was heard, with its translation by the engine if it is in another language than that.
+
+    `asked` is what is asked of the engine for the translation.
+    """
+    languages = {segment.language or heard.language for segment in heard.segments}
+    if languages <= {asked.translate_to}:
+        return heard
+    try:
+        translated = transcribe(
+            replace(asked, language=languages.pop() if len(languages) == 1 else asked.language)
+        )
+    except SpeechError as e:
+        e.requests += heard.requests
+        raise
+    return replace(
+        heard,
+        translation=translated.segments,
+        requests=heard.requests + translated.requests,
+        audio_ms=heard.audio_ms + translated.audio_ms,
+    )

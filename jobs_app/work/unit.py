@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar, cast
 
 from django.conf import settings
@@ -18,7 +19,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from jobs_app.engines import providers, usage
 from jobs_app.engines.offered import engine_for
-from jobs_app.engines.resolving import script_of, transcribe_options
+from jobs_app.engines.resolving import hears_twice, script_of, transcribe_options
 from jobs_app.leases import claims
 from jobs_app.lifecycle.failing import Unexpected, settle_failure
 from jobs_app.lifecycle.finishing import finish_job, finish_window
@@ -183,19 +184,21 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     if remote:
         # The answer may take minutes, and other threads and processes need the connection.
         connection.close()
+    transcribe = partial(engine.transcribe, samples, on_segment=hear, on_wait=wait)
     try:
-        heard = engine.transcribe(samples, asked, on_segment=hear, on_wait=wait)
+        heard = transcribe(asked)
         if heard.language and asked.prior.allowed and heard.language not in asked.prior.allowed:
             # A provider chooses among all languages.
             allowed = next(iter(asked.prior.weigh({})))
-            again = engine.transcribe(
-                samples, replace(asked, language=allowed), on_segment=hear, on_wait=wait
-            )
+            again = transcribe(replace(asked, language=allowed))
             heard = replace(
                 again,
                 requests=heard.requests + again.requests,
                 audio_ms=heard.audio_ms + again.audio_ms,
             )
+        if hears_twice(options):
+            wanted = replace(asked, translate_to=options.translate_to)
+            heard = translation.with_translation(heard, wanted, transcribe)
     except LeaseLost:
         if sent:
             providers.note_requests(window.engine, 1)
@@ -204,8 +207,7 @@ def _transcribe(window: ChunkTranscription, run: Run) -> tuple[Transcription, by
     heard = in_script(heard, script_of(options))
     # A thread that waits for a provider has no processor to spare. The step SPEAKERS hears its windows.
     voices = speakers.hear(samples, window) if options.diarize and not remote else None
-    segments = tuple(segment.shifted(window.start_ms) for segment in heard.segments)
-    return replace(heard, segments=segments), voices
+    return heard.shifted(window.start_ms), voices
 
 
 def _finish(step: JobStep, run: Run) -> None:
@@ -219,27 +221,21 @@ def _finish(step: JobStep, run: Run) -> None:
 
 
 def _tell_speakers(step: JobStep, run: Run) -> None:
-    def persist(change: Callable[[], T], /) -> T:
-        return _persist(run, change)
-
     def look() -> timeline.Timeline:
         _persist(run, lambda: _refresh(_sound_of(step)))
         return _timeline(step, run)
 
-    speakers.tell(step, run, look, persist)
+    speakers.tell(step, run, look, partial(_persist, run))
     job = cast(TranscriptionJob, step.job)
     if not _persist(run, TranscriptionJob.objects.active().filter(session=job.session_id).exists):
         working_copies.forget(piece.chunk.pk for piece in _pieces(step, run))
 
 
 def _translate(step: JobStep, run: Run) -> None:
-    def persist(change: Callable[[], T], /) -> T:
-        return _persist(run, change)
-
     def answered(requests: int) -> None:
-        persist(lambda: providers.note_answer(step, requests))
+        _persist(run, lambda: providers.note_answer(step, requests))
 
-    translation.translate_some(step, run, persist, answered)
+    translation.translate_some(step, run, partial(_persist, run), answered)
 
 
 def _join(step: JobStep, run: Run) -> None:

@@ -20,6 +20,7 @@ from speech.captions.formats import to_srt, to_vtt
 from speech.types import SpeechSegment, Word
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+STREAMED = ("json", "text", "diarized_json")
 TRY_AGAIN_AFTER_S = 30
 # The server has tried as often as makes sense. Without this header, OpenAI's clients would send the file
 # twice more.
@@ -113,6 +114,12 @@ def _written(
             return _text(write(reading.named_segments()))
 
 
+def diarized_segments(job_id: uuid.UUID) -> list[dict[str, object]]:
+    """Return the segments of `diarized_json`; none if the job was deleted."""
+    job = TranscriptionJob.objects.select_related(*READ_WITH).filter(pk=job_id).first()
+    return [] if job is None else _diarized_segments(read(job))
+
+
 def without_transcript(job: TranscriptionJob | None) -> Refusal:
     """Return the reason why a job that has ended has no transcript. `job` is None if the job was deleted."""
     return Cancelled() if job is None or job.status == JobStatus.CANCELLED else JobFailed(job)
@@ -147,24 +154,28 @@ def _verbose(job: TranscriptionJob, reading: Reading, granularities: tuple[str, 
 
 
 def _diarized(reading: Reading) -> dict[str, object]:
-    names = {one.label: one.name or _letters(one.number) for one in reading.speakers}
     return {
         "task": "transcribe",
         "duration": _seconds(reading.duration_ms),
         "text": reading.text,
-        "segments": [
-            {
-                "type": "transcript.text.segment",
-                "id": segment.id,
-                "start": _seconds(segment.start_ms),
-                "end": _seconds(segment.end_ms),
-                "text": segment.text,
-                "speaker": names.get(segment.speaker, segment.speaker),
-            }
-            for segment in reading.segments()
-        ],
+        "segments": _diarized_segments(reading),
         "usage": _usage(reading),
     }
+
+
+def _diarized_segments(reading: Reading) -> list[dict[str, object]]:
+    names = {one.label: one.name or _letters(one.number) for one in reading.speakers}
+    return [
+        {
+            "type": "transcript.text.segment",
+            "id": segment.id,
+            "start": _seconds(segment.start_ms),
+            "end": _seconds(segment.end_ms),
+            "text": segment.text,
+            "speaker": names.get(segment.speaker, segment.speaker),
+        }
+        for segment in reading.segments()
+    ]
 
 
 def _letters(number: int) -> str:

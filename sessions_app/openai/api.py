@@ -119,7 +119,8 @@ class TranscriptionsView(AudioView):
             raise NoWordTimes
         job = self.store(request, wanted)
         if given["stream"]:
-            return EventsResponse(request._request, job.pk)
+            diarized = given["response_format"] == "diarized_json"
+            return EventsResponse(request._request, job.pk, diarized=diarized)
         return job_response(
             request._request,
             job.pk,

@@ -21,7 +21,7 @@ from jobs_app.models import (
     TranscriptText,
     WorkStatus,
 )
-from sessions_app.openai.answers import TimedOut, without_transcript
+from sessions_app.openai.answers import TimedOut, diarized_segments, without_transcript
 from sessions_app.openai.errors import body_of
 from sessions_app.openai.wait import ask, cancel_if_client_left, pause_s, status_of
 from speech.text.spacing import join_texts
@@ -41,8 +41,8 @@ _LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\x7f\
 class EventsResponse(StreamingHttpResponse):
     """An answer that sends the text of a job as server-sent events while it grows."""
 
-    def __init__(self, request: HttpRequest, job_id: uuid.UUID) -> None:
-        super().__init__(events_of(request, job_id), content_type=EVENT_STREAM)
+    def __init__(self, request: HttpRequest, job_id: uuid.UUID, *, diarized: bool = False) -> None:
+        super().__init__(events_of(request, job_id, diarized=diarized), content_type=EVENT_STREAM)
         self.job_id = job_id
         self["X-Job-Id"] = str(job_id)
         self["Cache-Control"] = "no-store"
@@ -50,9 +50,13 @@ class EventsResponse(StreamingHttpResponse):
         self["X-Accel-Buffering"] = "no"
 
 
-async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[bytes]:
-    """Return the events: `transcript.text.delta` for each window that is done, in order, and then
-    `transcript.text.done`.
+async def events_of(
+    request: HttpRequest, job_id: uuid.UUID, *, diarized: bool = False
+) -> AsyncIterator[bytes]:
+    """Return the events: `transcript.text.delta` for each window that is done, in order, then, if `diarized`,
+    `transcript.text.segment` for each segment with its speaker, and then `transcript.text.done`.
+
+    Speakers are known only when the whole recording was heard.
     """
     deadline = time.monotonic() + settings.V1_TIMEOUT_S
     sent_at = time.monotonic()
@@ -66,6 +70,8 @@ async def events_of(request: HttpRequest, job_id: uuid.UUID) -> AsyncIterator[by
                 said += more
                 yield event_of({"type": "transcript.text.delta", "delta": more})
             if status == JobStatus.COMPLETED:
+                for segment in await ask(partial(diarized_segments, job_id)) if diarized else ():
+                    yield event_of(segment)
                 yield event_of({"type": "transcript.text.done", "text": said})
                 return
             if status not in JOB_ACTIVE:

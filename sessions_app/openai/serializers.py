@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from jobs_app.models.options import LONGEST_PROMPT, Door
 from rest.outputs import AnyField
-from sessions_app.openai.answers import FORMATS
+from sessions_app.openai.answers import FORMATS, STREAMED
 from sessions_app.options.serializers import option_fields
 from sessions_app.recordings.serializers import UploadField
 from sessions_app.transcripts.outputs import WarningOutput
@@ -52,7 +52,17 @@ class AudioInput(serializers.Serializer[None]):
 
     def options(self) -> dict[str, object]:
         """Return the options as `resolve_options` takes them. Call it only on valid data."""
-        return {name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields}
+        given = self.validated_data
+        options = {name: given[name] for name in option_fields(Door.OPENAI) if name in self.fields}
+        # Its answers have one text.
+        return options | {"keep_original": False, "word_times": self._needs_word_times()}
+
+    def _needs_word_times(self) -> bool:
+        """Whether the answer has times of words, or is made with them: captions, and who said what."""
+        given = self.validated_data
+        if given["response_format"] == "verbose_json" and "word" in given.get("granularities", ()):
+            return True
+        return bool(given["diarize"]) or given["response_format"] in ("srt", "vtt")
 
 
 class TranslationInput(AudioInput):
@@ -83,8 +93,8 @@ class TranscriptionInput(AudioInput):
 
     def validate(self, attrs: dict[str, object]) -> dict[str, object]:
         attrs = super().validate(attrs)
-        # Only text can be streamed. For other formats the wish is ignored, as OpenAI does with whisper-1.
-        attrs["stream"] = attrs["stream"] and attrs["response_format"] in ("json", "text")
+        # For other formats the wish is ignored, as OpenAI does with whisper-1.
+        attrs["stream"] = attrs["stream"] and attrs["response_format"] in STREAMED
         return attrs
 
 

@@ -161,6 +161,8 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
             return _track_field(row, text, tracks)
         case "translate_to":
             return _translation_field(text)
+        case "keep_original" if settings.TRANSLATOR or not _engines_translate_to():
+            return {}
         case "refine" if not settings.LIVE_REFINE:
             return {}
     return {row.name: _plain_field(row, text)}
@@ -196,13 +198,17 @@ def _languages() -> list[tuple[str, str]]:
 
 
 def _translation_field(text: Words) -> dict[str, forms.Field]:
-    codes = {code for one in _offered() for code in capabilities_of(*one).translates_to}
+    codes = _engines_translate_to()
     if settings.TRANSLATOR:
         codes = {*WHISPER_LANGUAGES, *CANTONESE, "zh-Hans", "zh-Hant"}
         text = text | {"help_text": f"{text['help_text']} {_where_text_goes(settings.TRANSLATOR)}"}
     if not codes:
         return {}
     return {"translate_to": LanguageChoice(choices=[("", "As it is spoken"), *_named(codes)], **text)}
+
+
+def _engines_translate_to() -> set[str]:
+    return {code for one in _offered() for code in capabilities_of(*one).translates_to}
 
 
 def _named(codes: Iterable[str]) -> _Choices:

@@ -59,12 +59,14 @@ def recordings(user: User, words: str, statuses: Sequence[str]) -> QuerySet[Reco
 
 
 def with_snippet(jobs: TranscriptionJobQuerySet, words: str) -> TranscriptionJobQuerySet:
-    """Add `snippet` to each job: the part of its transcript around `words`, or else its beginning.
+    """Add `snippet` to each job: the part of its transcript around `words`, or else its beginning. Add
+    `n_speakers`, too.
 
     The database cuts it out, so that the whole text is not fetched.
     """
     found = StrIndex(Lower("text"), Lower(Value(words))) if words else Value(0)
     return jobs.with_text().annotate(
+        n_speakers=F("transcript__n_speakers"),
         found_at=found,
         snippet_at=Case(When(found_at__gt=SNIPPET_LEAD, then=F("found_at") - SNIPPET_LEAD), default=Value(1)),
         snippet=Substr("text", F("snippet_at"), SNIPPET_CHARACTERS),  # type: ignore[arg-type]  # takes any F

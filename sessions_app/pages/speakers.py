@@ -82,6 +82,8 @@ def change_on_page(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             if "save_voice" in request.POST:
                 voice, _ = save_voice(user, job.pk, asked.validated_data["label"], "")
                 messages.success(request, f"The voice of {voice.name} is saved. Your account lists it.")
+            else:
+                messages.success(request, _said_of(asked.validated_data))
         except (Refusal, NotSupported) as refusal:
             messages.error(request, str(refusal))
     else:
@@ -102,3 +104,12 @@ def _asked(request: HttpRequest) -> dict[str, object]:
     if sent.get("how") == "between":
         return {name: sent.get(name) or None for name in ("min_speakers", "max_speakers")}
     return {"num_speakers": None}
+
+
+def _said_of(change: dict[str, object]) -> str:
+    """Return what to say when a change is made."""
+    if "name" in change or "confirm" in change:
+        return "The name is saved."
+    if "into" in change:
+        return "They are two again." if change["into"] is None else "They are one speaker now."
+    return "That name is not suggested again." if "reject" in change else "The speakers are being told apart."

@@ -53,7 +53,7 @@ def wanted_text(reading: Reading, wish: str) -> Reading:
     if reading.by_engine and shown != Shown.TRANSLATION:
         raise NotReady(
             "The engine has translated this recording as it heard it, so there is no text of what was said. "
-            "Transcribe it again without a translation."
+            "Transcribe it again with `keep_original`."
         )
     if wish and shown != Shown.ORIGINAL and not (reading.translated or reading.by_engine):
         raise NotReady(

@@ -100,9 +100,10 @@ class Reading:
 
     @property
     def by_engine(self) -> bool:
-        """Whether the engine has translated, so that nobody knows what was said."""
+        """Whether the engine has translated as it heard, so that nobody knows what was said."""
         options = self.transcript.job.short_options
-        return bool(options.translate_to) and not options.translator
+        state = self.transcript.translation_state
+        return bool(options.translate_to) and not options.translator and not state
 
     @property
     def timing(self) -> str:
@@ -329,7 +330,7 @@ def read_segment(row: Segment, changes: Changes, shown: Shown = Shown.TRANSLATIO
     if row.translated_text and shown == Shown.ORIGINAL:
         changes = {name: value for name, value in changes.items() if name != "text"}
     elif row.translated_text:
-        segment = replace(segment, text=row.translated_text, original=row.text, words=(), language="")
+        segment = replace(segment, text=row.translated_text.strip(), original=row.text, words=(), language="")
     if "text" in changes:
         changes = {**changes, "words": timed_words(changes["text"], segment.words)}
     return replace(segment, **changes) if changes else segment

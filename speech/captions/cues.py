@@ -19,6 +19,8 @@ MAX_CUE_MS = 7_000
 MIN_CUE_MS = 1_000
 PAUSE_MS = 1_000
 """A caption never stays over a pause of this length."""
+LONGEST_LABEL = 30
+"""Characters of a name. A longer one would take the lines from what is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ def make_cues(segments: Iterable[SpeechSegment], *, label_speakers: bool = False
     `segments` are in time order. If the words of a segment are those of its text, their times count.
     Otherwise (no word times, or an edited text) the characters are spread evenly over the time of the
     segment. A caption may hold the end of one segment and the beginning of the next of the same speaker. With
-    `label_speakers`, a caption in which another speaker begins starts with "Name: ".
+    `label_speakers`, a caption in which another speaker begins starts with "Name: ", or with the beginning of
+    a name that is longer than `LONGEST_LABEL`.
     """
     cues: list[Cue] = []
     for name, group in groupby(segments, key=lambda segment: segment.speaker):
@@ -48,7 +51,7 @@ def make_cues(segments: Iterable[SpeechSegment], *, label_speakers: bool = False
         tokens = list(make_tokens(group))
         if tokens and speaker and label_speakers:
             tokens = [
-                *label_tokens(speaker, tokens[0].start_ms),
+                *label_tokens(_shortened(speaker), tokens[0].start_ms),
                 replace(tokens[0], space_before=True),
                 *tokens[1:],
             ]
@@ -59,6 +62,10 @@ def make_cues(segments: Iterable[SpeechSegment], *, label_speakers: bool = False
                 end_ms = min(cue[-1].end_ms, start_ms + MAX_CUE_MS)
                 cues.append(Cue(start_ms, end_ms, _lines(cue), speaker))
     return without_overlap(cues)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1].rstrip()}…"
 
 
 def _split_at_pauses(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:

@@ -24,6 +24,7 @@ from speech.types import SAMPLE_RATE
 from tests.acceptance.conftest import wait_for
 from tests.samples import completed_job, make_job
 from tests.sessions.options.more import add_the_option
+from tests.sessions.pages.test_speakers import job as told  # noqa: F401
 
 pytestmark = [
     pytest.mark.browser,
@@ -306,6 +307,31 @@ def test_the_player_answers_to_the_keyboard_but_not_in_fields(open_page, transcr
     assert page.evaluate(paused)
     page.select_option("#speed", "1.5")
     assert page.evaluate("document.querySelector('audio').playbackRate") == 1.5
+
+
+def test_a_speaker_is_named_with_the_keyboard_on_a_narrow_page(open_page, told):  # noqa: F811
+    page = open_page(reverse("job", args=[told.pk]), viewport={"width": 320, "height": 700})
+    page.locator("#speaker-S1 summary").focus()
+    name = page.locator("#name-S1")
+    for last in ("Escape", "Enter"):
+        page.keyboard.press("Enter")
+        page.keyboard.press("Tab")
+        expect(name).to_be_focused()
+        page.keyboard.press("Control+a")
+        page.keyboard.type("Zoe")
+        page.keyboard.press(last)
+        if last == "Escape":
+            expect(name).to_be_hidden()
+            expect(page.locator("#speaker-S1 summary")).to_be_focused()
+            expect(name).to_have_value("Anna")
+    # It is said, and the keyboard goes on where it was.
+    expect(page.get_by_role("status").filter(has_text="The name is saved.")).to_be_visible()
+    expect(page.locator("#speaker-S1 summary")).to_contain_text("Zoe")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('#speakers') !== null")
+    page.evaluate("for (const one of document.querySelectorAll('#speakers details')) one.open = true")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert page.get_by_role("radio", name="Exactly").bounding_box()["width"] < 30
 
 
 def test_the_text_is_copied_without_times(open_page, transcript, site):

@@ -129,7 +129,7 @@ def transcribe(
         bar.set_description("Transcribing")
         engine = engine_for(options.engine, options.model)
         segments: list[SpeechSegment] = []
-        asked, votes = transcribe_options(options), list[Vote]()
+        asked, votes = transcribe_options(replace(options, keep_original=False)), list[Vote]()
         voices: list[HeardWindow] | None = [] if options.diarize else None
         for window in windows:
             if window.speech_ms:

@@ -52,6 +52,7 @@ OPTIONS = [
     "fallback_model",
     "audio_track",
     "translated_to",
+    "keep_original",
     "translator",
     "refine",
     "with_diarization",
@@ -60,6 +61,7 @@ OPTIONS = [
     "max_speakers",
     "speaker_names",
     "temperature",
+    "word_times",
 ]
 TEXTS = [
     "audio_tracks",

@@ -139,7 +139,8 @@ def test_a_language_is_asked_of_the_engine_by_its_code_and_kept_as_it_was_writte
         ({"language": "zh-TW"}, "Hant"),
         ({"language": "zh-CN"}, "Hans"),
         ({"language": "zh"}, ""),
-        ({"language": "zh-TW", "translate_to": "en"}, ""),
+        ({"language": "zh-TW", "translate_to": "en"}, "Hant"),
+        ({"language": "zh-TW", "translate_to": "en", "keep_original": False}, ""),
         ({}, ""),
     ],
 )

@@ -6,7 +6,15 @@ from django.utils import timezone
 
 from jobs_app.lifecycle.finishing import finish_window
 from jobs_app.lifecycle.starting import note_start
-from jobs_app.models import ChunkTranscription, JobStatus, JobStep, SoundTrack, TranscriptionJob, WorkStatus
+from jobs_app.models import (
+    ChunkTranscription,
+    JobStatus,
+    JobStep,
+    SoundTrack,
+    StepKind,
+    TranscriptionJob,
+    WorkStatus,
+)
 from jobs_app.work import progress
 from speech.types import Transcription
 from tests.jobs.conftest import take
@@ -60,6 +68,18 @@ def test_it_is_not_a_hundred_before_the_end(alice, planned_job):
     job = planned_job(alice, 1)
     finish_window(take(job.windows.get()), Transcription())
     assert percent(job) == 98
+
+
+def test_speakers_are_a_part_of_it_where_they_are_asked_for(alice, planned_job):
+    job = planned_job(alice, 2)
+    TranscriptionJob.objects.update(stored_options={**job.stored_options, "diarize": True})
+    for window in job.windows.all():
+        finish_window(take(window), Transcription())
+    # Nobody has heard the voices yet. That of a provider's text may take minutes.
+    assert percent(job) == 88
+    take(JobStep.objects.get(kind=StepKind.SPEAKERS))
+    JobStep.objects.filter(kind=StepKind.SPEAKERS).update(progress_ms=1000)
+    assert percent(job) == 93
 
 
 def test_the_rest_takes_as_long_as_the_pace_says(alice, planned_job):

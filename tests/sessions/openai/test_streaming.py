@@ -37,6 +37,18 @@ def test_an_error_in_the_middle_is_raised_by_the_client(client):
     assert failed.value.code == "not_supported"
 
 
+def test_speakers_come_behind_the_text(client):
+    events = client.audio.transcriptions.create(
+        file=numbers(3), model="whisper-1", response_format="diarized_json", stream=True
+    )
+    first, *middle, last = list(events)
+    assert (first.type, last.type) == ("transcript.text.delta", "transcript.text.done")
+    assert {event.type for event in middle} == {"transcript.text.segment"}
+    assert " ".join(event.text for event in middle) == last.text
+    # Nobody speaks in what the fake engine hears.
+    assert {event.speaker for event in middle} == {""}
+
+
 def test_what_is_refused_before_it_begins_is_no_stream(client):
     with pytest.raises(openai.NotFoundError):
         client.audio.transcriptions.create(file=numbers(3), model="nobody's", stream=True)

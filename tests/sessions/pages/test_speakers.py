@@ -54,6 +54,12 @@ def test_it_shows_who_speaks_with_shares_and_links_names(page, job):
     assert "RTTM" in shown
 
 
+def test_the_list_says_how_many_speak(page, job, alice):
+    completed_job(alice, sentences=("Nobody is told apart.",))
+    shown = words_on(page.get(reverse("home")))
+    assert shown.count("speaker") == 1 and "2 speakers" in shown
+
+
 def test_names_are_changed_and_speakers_merged_and_separated(page, job):
     assert "Ben: Hello." in words_on(change(page, job, label="S2", name="Ben"))
     merged = words_on(change(page, job, label="S2", into="S1"))

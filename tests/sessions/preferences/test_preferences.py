@@ -57,6 +57,7 @@ def posted(**changes: str) -> dict[str, str]:
         "new-audio_track": "auto",
         "new-prompt": "",
         "new-refine": "true",
+        "new-keep_original": "true",
     }
     return as_shown | changes
 

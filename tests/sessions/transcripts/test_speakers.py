@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from jobs_app.models.transcripts import Segment, Transcript
 from sessions_app.openai.answers import Wanted, answer
 from sessions_app.transcripts.paragraphs import paragraphs
 from sessions_app.transcripts.reading import READ_WITH, read
+from speech.captions.cues import LONGEST_LABEL
 from speech.types import Word
 from tests.job_rows import create_segment
 
@@ -110,6 +112,52 @@ def test_merged_speakers_are_one_everywhere_and_can_be_taken_apart(api, job):
 
 
 @pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("<b>Ann & --> Co</b>", "<b>Ann & --> Co</b>"),
+        ("\u05d3\u05d5\u05d3 \U0001f469\u200d\U0001f680", "\u05d3\u05d5\u05d3 \U0001f469\u200d\U0001f680"),
+        ("Ann\x1b[2J\u2028\u202eneB\x85", "Ann [2J neB"),
+        ("\u200b \u2069", ""),
+        ("x" * 100, "x" * 100),
+        ("S1", "S1"),
+    ],
+)
+def test_every_name_can_be_written_in_every_file(api, job, sent, kept):
+    assert api.patch(url(job), {"label": "S2", "name": sent}, format="json").json()[1]["name"] == kept
+    shown = kept or "Speaker 2"
+    lines = api.get(url(job, "transcript.rttm")).content.decode().splitlines()
+    assert [len(line.split()) for line in lines] == [10] * 4
+    assert lines[1].split()[7] == "_".join(shown.split())
+    cue = api.get(url(job, "transcript.vtt")).content.decode().split("\n\n")[2]
+    assert len(cue.splitlines()) == 2 and cue.count("-->") == 1
+    assert html.unescape(cue.splitlines()[1]) == f"<v {shown}>Hello."
+    label = shown if len(shown) <= LONGEST_LABEL else f"{shown[: LONGEST_LABEL - 1]}…"
+    assert f"\n{label}: Hello.\n" in api.get(url(job, "transcript.srt")).content.decode()
+    assert f"\n{shown}: Hello.\n" in api.get(url(job, "transcript.txt")).content.decode()
+
+
+def test_two_of_one_name_and_one_that_is_merged_into_itself_stay_as_they_are(api, job):
+    for label in ("S2", "S3"):
+        api.patch(url(job), {"label": label, "name": "Ben"})
+    before = api.get(url(job)).json()
+    assert [one["name"] for one in before] == ["Anna", "Ben", "Ben"]
+    assert api.patch(url(job), {"label": "S2", "into": "S2"}).json() == before
+    api.patch(url(job), {"label": "S3", "into": "S2"})
+    # It is shown as that one already.
+    assert api.patch(url(job), {"label": "S2", "into": "S3"}).status_code == 200
+    assert [(one["label"], one["merged"]) for one in api.get(url(job)).json()] == [("S1", []), ("S2", ["S3"])]
+
+
+@pytest.mark.parametrize("kind", ["txt", "srt", "vtt", "json", "rttm"])
+def test_speakers_of_whom_no_word_was_understood(api, job, kind):
+    job.segments.all().delete()
+    answer = api.get(url(job, f"transcript.{kind}"))
+    assert answer.status_code == 200
+    if kind == "rttm":
+        assert len(answer.content.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
     "asked", [{"num_speakers": 2}, {"min_speakers": 2, "max_speakers": 4}, {"num_speakers": None}]
 )
 def test_another_number_is_a_workers_work(api, job, wakes, asked, django_capture_on_commit_callbacks):
@@ -131,6 +179,12 @@ def test_another_number_is_a_workers_work(api, job, wakes, asked, django_capture
         ({"label": "S1", "name": "Anna", "into": "S2"}, 400, "invalid"),
         ({"label": "S1", "name": "x" * 101}, 400, "invalid"),
         ({"label": "S1", "name": "a\0b"}, 400, "invalid"),
+        ({"label": "S1", "name": None}, 400, "invalid"),
+        ({"label": ["S1"], "name": "Anna"}, 400, "invalid"),
+        ({"label": "S1", "name": {"a": 1}}, 400, "invalid"),
+        ({"num_speakers": "two"}, 400, "invalid"),
+        ({"num_speakers": 10**30}, 400, "invalid"),
+        ({"min_speakers": -1}, 400, "invalid"),
         ({"num_speakers": 0}, 400, "invalid"),
         ({"num_speakers": 101}, 400, "invalid"),
         ({"num_speakers": 2, "label": "S1"}, 400, "invalid"),
@@ -147,6 +201,11 @@ def test_another_number_is_a_workers_work(api, job, wakes, asked, django_capture
 )
 def test_what_cannot_be_is_refused(api, job, asked, status, code):
     refused(api.patch(url(job), asked, format="json"), status, code)
+
+
+def test_half_a_character_is_no_name(api, job):
+    sent = rb'{"label": "S1", "name": "a\ud800"}'
+    refused(api.patch(url(job), sent, content_type="application/json"), 400, "invalid")
 
 
 def test_without_speakers(api, alice, new_job, add_segments, django_assert_num_queries):
