@@ -13,7 +13,6 @@ from faster_whisper import BatchedInferencePipeline
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.hints import LEAST_SPEECH_MS
 from speech.engines.local.decoder import BEAM_SIZE, Decoder
-from speech.engines.local.half_minutes import MOST_HALF_MINUTE_S, least_half_minute_s
 from speech.engines.local.languages import Found, find_languages, likeliest
 from speech.engines.local.model import typed_failures
 from speech.engines.local.segments import (
@@ -21,7 +20,14 @@ from speech.engines.local.segments import (
     split_at_sentences,
     take_segments,
 )
-from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
+from speech.engines.local.speech_parts import (
+    MOST_HALF_MINUTE_S,
+    joined_samples,
+    least_half_minute_s,
+    restored_segments,
+    speech_ms_in,
+    spoken_parts,
+)
 from speech.engines.local.turns import in_turn
 from speech.engines.local.without_words import needs_words
 from speech.samples import Samples

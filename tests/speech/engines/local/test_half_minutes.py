@@ -13,8 +13,8 @@ from faster_whisper import WhisperModel
 
 from speech.engines import LOCAL_WINDOW_S
 from speech.engines.local.device import Device
-from speech.engines.local.half_minutes import MOST_HALF_MINUTE_S, least_half_minute_s
 from speech.engines.local.model import Model, as_array
+from speech.engines.local.speech_parts import MOST_HALF_MINUTE_S, least_half_minute_s
 from speech.types import SAMPLE_RATE, Span
 from speech.windows.cuts import cut_windows
 
