@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import ctranslate2
@@ -42,12 +43,17 @@ class Model(WhisperModel):  # type: ignore[misc]
     """
 
     least_frames: int | None = None
+    leaves_out = False
+    """Whether faster-whisper has left out text since this was set to False: without word times, it leaves out
+    what begins and ends at the same time stamp.
+    """
     runs_on = Device()
     prior = LanguagePrior()
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._encoded: deque[tuple[Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
+        self._generated: deque[tuple[Any, Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
 
     @property
     def first_time_token(self) -> int:
@@ -60,6 +66,23 @@ class Model(WhisperModel):  # type: ignore[misc]
         *_, heard = super().detect_language(audio, features[..., :-1], **options)
         best = next(iter(self.prior.weigh(dict(heard)).items()))
         return *best, heard
+
+    def _split_segments_by_timestamps(self, *given: Any, **named: Any) -> Any:
+        segments, *rest = super()._split_segments_by_timestamps(*given, **named)
+        self.leaves_out |= any(one["start"] == one["end"] for one in segments)
+        return segments, *rest
+
+    def generate_with_fallback(
+        self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any
+    ) -> Any:
+        # What was decoded without word times is not decoded again to make them.
+        asked = (list(prompt), replace(options, word_timestamps=False))
+        for encoded, question, answer in self._generated:
+            if encoded is encoder_output and question == asked:
+                return answer
+        answer = super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
+        self._generated.append((encoder_output, asked, answer))
+        return answer
 
     def encode(self, features: Any) -> Any:
         """Encode `features` of shape (bands, frames), or several of them."""
