@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 
 ACCOUNT_ODDS = 2.0
 BROWSER_ODDS = (3.0, 2.0)
-"""The first language of a browser, and the others. Pages in English are read by many who do not speak it."""
+"""The first language of a browser, and the others."""
+ENGLISH_ODDS = 1.5
+"""What account and browser count together for English. Pages in English are read by many who speak another
+language, and short English is heard as English: more than this made other languages wrong, and none right.
+"""
 RECENT_ODDS = 6.0
 """A language in which all recordings of a person were lately."""
 MOST_ODDS = 12.0
@@ -72,14 +75,13 @@ def likely_odds(
     named.pop("", None)
     odds = {}
     for one in named:
-        found = prod(
-            (
-                known.get(one, 1.0),
-                ACCOUNT_ODDS if one == account else 1.0,
-                (BROWSER_ODDS[0] if one == browser[0] else BROWSER_ODDS[1]) if one in browser else 1.0,
-                1 + (RECENT_ODDS - 1) * spoken[one] / spoken.total() if spoken[one] else 1.0,
-            )
-        )
+        read = ACCOUNT_ODDS if one == account else 1.0
+        if one in browser:
+            read *= BROWSER_ODDS[0] if one == browser[0] else BROWSER_ODDS[1]
+        if one == "en":
+            read = min(read, ENGLISH_ODDS)
+        share = spoken[one] / spoken.total() if spoken else 0
+        found = known.get(one, 1.0) * read * (1 + (RECENT_ODDS - 1) * share)
         odds[one] = round(min(found, MOST_ODDS), 2)
     return odds
 

@@ -31,10 +31,19 @@ def test_a_short_recording_leans_on_the_account_the_browser_and_the_last_recordi
         assert first(LanguagePrior(odds=likely_odds(**known)), TEST_3S) == "en"
 
 
+def test_pages_in_english_decide_little_because_many_read_them():
+    short_portuguese = {"pt": 0.27, "en": 0.15}
+    english, german = (likely_odds(account=one, browser=[one]) for one in ("en", "de"))
+    assert first(LanguagePrior(odds=english), short_portuguese) == "pt"
+    assert first(LanguagePrior(odds=german), {"ar": 0.32, "de": 0.08}) == "de"
+    # Who has spoken English lately does speak it.
+    assert likely_odds(account="en", recent=["en"])["en"] > german["de"]
+
+
 def test_who_clearly_speaks_another_language_is_heard():
-    everything = likely_odds(account="en", browser=["en", "fr"], recent=["en"] * 10)
-    assert everything["en"] == MOST_ODDS
-    assert first(LanguagePrior(odds=everything), {"de": 0.95, "en": 0.02}) == "de"
+    everything = likely_odds(account="de", browser=["de", "fr"], recent=["de"] * 10)
+    assert everything["de"] == MOST_ODDS
+    assert first(LanguagePrior(odds=everything), {"en": 0.95, "de": 0.02}) == "en"
 
 
 def test_the_last_recordings_count_by_their_share():
