@@ -14,7 +14,7 @@ from speech.engines.local.speech_parts import speech_ms_in
 from speech.text.spacing import is_unspaced
 from speech.types import Span
 
-SLOWEST_LETTER_MS = 120
+SLOWEST_LETTER_MS = 150
 SLOWEST_CHARACTER_MS = 300
 """Who speaks slowly takes this long for a letter, or for a character of a script without spaces."""
 UNHEARD_MS = 400
