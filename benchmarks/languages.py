@@ -27,7 +27,8 @@ from benchmarks.long_recordings import FOLDER, PAUSE_S, manifest
 from benchmarks.server import MODELS
 from speech.engines import load_engine
 from speech.engines.base import EngineSettings, TranscribeOptions
-from speech.engines.local.engine import BEAM_SIZE, LocalEngine
+from speech.engines.local.decoder import BEAM_SIZE
+from speech.engines.local.engine import LocalEngine
 from speech.engines.models import model_path
 from speech.languages.prior import LanguagePrior, likely_odds
 from speech.languages.vote import Vote, vote_odds

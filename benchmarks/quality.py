@@ -30,7 +30,7 @@ from benchmarks.long_recordings import FOLDER, english_reading, manifest
 from benchmarks.server import MODELS
 from speech.engines import load_engine
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
-from speech.engines.local.engine import BEAM_SIZE
+from speech.engines.local.decoder import BEAM_SIZE
 from speech.engines.models import model_path
 from speech.sound.working_copy import read_samples, write_working_copy
 from speech.windows.planner import plan_windows

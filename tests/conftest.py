@@ -34,6 +34,10 @@ pytest_plugins = [
 ]
 
 ON_POSTGRES = os.environ.get("TEST_DATABASE") == "postgres"
+# Browsers and real recordings find nothing on PostgreSQL that they do not find on SQLite. Nor do tests of
+# sockets, clocks, memory and the end of one process, where the database only keeps what came of it. What two
+# do at the same time, how a statement counts, and what outlives a lost connection is tested on both.
+ON_SQLITE_ONLY = ("browser", "recordings", "any_database")
 
 start.prepare()
 
@@ -70,9 +74,7 @@ def _no_wishes_without_a_database(request: pytest.FixtureRequest, monkeypatch: p
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     def runs_here(item: pytest.Item) -> bool:
         if ON_POSTGRES:
-            # A browser and real recordings find nothing there that they do not find on SQLite.
-            elsewhere = item.get_closest_marker("browser") or item.get_closest_marker("recordings")
-            return uses_the_database(item) and not elsewhere
+            return uses_the_database(item) and not any(map(item.get_closest_marker, ON_SQLITE_ONLY))
         return not (item.get_closest_marker("postgres") and uses_the_database(item))
 
     here, elsewhere = [], []

@@ -348,6 +348,13 @@ class JobOptions:
         least=0,
         most=1,
     )
+    word_times: bool = option(
+        True,
+        label="Times of words",
+        help="Whether the times of words were asked for. /v1/ asks for them only where its answer needs "
+        "them; without them, an engine may give those of segments alone.",
+        doors=frozenset(),
+    )
 
     @classmethod
     def from_stored(cls, *stored: Mapping[str, Any]) -> JobOptions:

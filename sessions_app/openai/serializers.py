@@ -52,11 +52,17 @@ class AudioInput(serializers.Serializer[None]):
 
     def options(self) -> dict[str, object]:
         """Return the options as `resolve_options` takes them. Call it only on valid data."""
-        given = {
-            name: self.validated_data[name] for name in option_fields(Door.OPENAI) if name in self.fields
-        }
+        given = self.validated_data
+        options = {name: given[name] for name in option_fields(Door.OPENAI) if name in self.fields}
         # Its answers have one text.
-        return given | {"keep_original": False}
+        return options | {"keep_original": False, "word_times": self._needs_word_times()}
+
+    def _needs_word_times(self) -> bool:
+        """Whether the answer has times of words, or is made with them: captions, and who said what."""
+        given = self.validated_data
+        if given["response_format"] == "verbose_json" and "word" in given.get("granularities", ()):
+            return True
+        return bool(given["diarize"]) or given["response_format"] in ("srt", "vtt")
 
 
 class TranslationInput(AudioInput):

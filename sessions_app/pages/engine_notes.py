@@ -20,6 +20,19 @@ NO_WORD_TIMES = {
     "window": "The engine gave no word times: the text is placed in parts of about a minute.",
 }
 
+NOT_ASKED_FOR = (
+    "Who sent it asked for text without times of words: the text is placed sentence by sentence. "
+    "Transcribe it again to have the times of words."
+)
+
+
+def timing_note(job: TranscriptionJob) -> str:
+    """Return why the transcript has no times of words; empty if it has."""
+    timing = job.transcript.timing
+    if timing == "segments" and not job.options.word_times:
+        return NOT_ASKED_FOR
+    return NO_WORD_TIMES.get(timing, "")
+
 
 @dataclass(frozen=True, slots=True)
 class Pause:

@@ -35,7 +35,7 @@ from sessions_app.arrival.intake import check_track
 from sessions_app.models import AudioChunk, RecordingSession, SessionSource
 from sessions_app.options.forms import SHOWN_TRACKS, OptionsForm, initial_of
 from sessions_app.pages.cost import usage_note
-from sessions_app.pages.engine_notes import NO_WORD_TIMES, fallback_note, pause_of, sent_to, text_sent_to
+from sessions_app.pages.engine_notes import fallback_note, pause_of, sent_to, text_sent_to, timing_note
 from sessions_app.pages.forms import LanguageForm, TitleForm, language_form
 from sessions_app.pages.recording import BUSY, TOO_MANY, ask_and_delete, start_again
 from sessions_app.pages.refinement import refinement_beside
@@ -171,7 +171,7 @@ def job_page(
         "translated": reading.translated,
         "fallback_note": fallback_note(job),
         "language_form": wrong_language or language_form(job),
-        "timing_note": NO_WORD_TIMES.get(job.transcript.timing, ""),
+        "timing_note": timing_note(job),
         "usage_note": usage_note(job),
         "speakers": speakers,
         "downloads": [

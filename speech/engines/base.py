@@ -45,13 +45,15 @@ class EngineSettings:
 class TranscribeOptions:
     """What a job asks of an engine for one window. An empty `language` means that the engine detects it.
 
-    `prior` is what is known of the language then.
+    `prior` is what is known of the language then. Without `word_times`, an engine may leave out the times of
+    words, if that saves work.
     """
 
     language: str = ""
     translate_to: str = ""
     prompt: str = ""
     temperature: float | None = None
+    word_times: bool = True
     prior: LanguagePrior = field(default_factory=LanguagePrior)
 
 

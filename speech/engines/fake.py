@@ -19,6 +19,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ import numpy as np
 from speech.engines.base import Capabilities, EngineSettings, TranscribeOptions
 from speech.errors import EngineFailed, NotSupported
 from speech.samples import Samples
-from speech.types import SAMPLE_RATE, SpeechSegment, Transcription, Word
+from speech.types import SAMPLE_RATE, SpeechSegment, Timing, Transcription, Word
 
 DIGITS = 4
 SLOT = SAMPLE_RATE // DIGITS
@@ -64,10 +65,12 @@ class FakeEngine:
         slow_s = _misbehave(options.prompt)
         segments = []
         for segment in _segments(samples, slow_s=slow_s):
+            segment = segment if options.word_times else replace(segment, words=())
             segments.append(segment)
             if on_segment is not None:
                 on_segment(segment)
-        return Transcription(tuple(segments), options.language or "en", 1.0)
+        timing: Timing = "words" if options.word_times else "segments"
+        return Transcription(tuple(segments), options.language or "en", 1.0, timing)
 
     def transcribe_utterance(self, samples: Samples, options: TranscribeOptions) -> Transcription:
         slow_s = _misbehave(options.prompt, utterance=True)

@@ -136,16 +136,17 @@ class RunnerProcess:
         return self._process.wait(within_s)
 
     def clean_up(self) -> None:
+        """Kill all of it: to let it end takes seconds, and the tests of that look at how it does."""
         if self._process is None or self._process.poll() is not None:
             return
-        family = self.process.children(recursive=True)
-        try:
-            self.stop(within_s=20)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        # First of all who would start others.
+        family = [self.process, *self.process.children(recursive=True)]
         for process in family:
-            kill(process.pid) if process.is_running() else None
+            kill(process.pid)
+        self._process.wait()
+        # What still ran could write into the next test's database.
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert alive == []
 
 
 @pytest.fixture

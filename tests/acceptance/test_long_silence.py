@@ -14,13 +14,12 @@ from jobs_app.models import JobStatus
 from jobs_app.work import unit
 from sessions_app.models import AudioChunk, RecordingSession
 from speech.types import SAMPLE_RATE
-from tests.conftest import ON_POSTGRES
 
-# On PostgreSQL the sound is the same: there it is only to be stored.
-HOURS = 1 if ON_POSTGRES else 10
+HOURS = 10
 
 
 @pytest.mark.slow
+@pytest.mark.any_database
 @pytest.mark.django_db(transaction=True)
 def test_ten_hours_of_silence_are_an_empty_transcript(alice, settings, tmp_path):
     settings.MEDIA_ROOT, settings.WORK_DIR, settings.RUN_DIR = (tmp_path / n for n in ("m", "w", "r"))

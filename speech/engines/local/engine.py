@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import Any
@@ -12,31 +11,29 @@ import numpy as np
 from faster_whisper import BatchedInferencePipeline
 
 from speech.engines.base import EngineSettings, TranscribeOptions
-from speech.engines.hints import LEAST_SPEECH_MS, choose_hearing
-from speech.engines.local.languages import SHORT_SAMPLES, Found, find_languages, likeliest
-from speech.engines.local.model import typed_failure, typed_failures
+from speech.engines.hints import LEAST_SPEECH_MS
+from speech.engines.local.decoder import BEAM_SIZE, Decoder
+from speech.engines.local.languages import Found, find_languages, likeliest
+from speech.engines.local.model import typed_failures
 from speech.engines.local.segments import (
     came_out_badly,
-    doubtful_words,
-    plain_segment,
     split_at_sentences,
     take_segments,
 )
-from speech.engines.local.short_context import heard_well, most_tokens, short_context, without_echo
 from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
-from speech.engines.local.turns import OnDevice, in_turn
+from speech.engines.local.turns import in_turn
+from speech.engines.local.without_words import needs_words
 from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Span, SpeechSegment, Transcription, samples_to_ms
 from speech.voice.activity import SpeechDetector
 from speech.windows.cuts import cut_windows
 
-BEAM_SIZE = 5
 MAX_SKIPS = 3
 HALF_MINUTE_S = (20, 29)
 """The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
 
 
-class LocalEngine(OnDevice):
+class LocalEngine(Decoder):
     """Whisper on this machine. Without speech in the window the model is not asked."""
 
     name = "local"
@@ -94,6 +91,7 @@ class LocalEngine(OnDevice):
             tuple(segments),
             found.language,
             found.confidence,
+            "words" if all(segment.words for segment in segments) else "segments",
             language_probabilities=found.probabilities,
         )
 
@@ -207,6 +205,10 @@ class LocalEngine(OnDevice):
 
         With `briefly`, the first attempt is on a short context where that is as good.
         """
+        # Hints are compared with what is heard without them, word by word.
+        plain = not (options.word_times or options.prompt)
+        if plain and self._transcribe_without_words(samples, span, speech, options, take, briefly=briefly):
+            return
         rest: Span | None = span
         attempts = 0
         while rest is not None and (parts := spoken_parts(speech, rest)):
@@ -227,66 +229,29 @@ class LocalEngine(OnDevice):
             rest = take_segments(restored, rest, speech, take, until_skipped=watch)
             attempts += 1
 
-    def _hear_english(self, sound: Samples, options: TranscribeOptions) -> Iterable[Any] | None:
-        """Decode a short sound on a short context, if it is English and comes out well."""
-        able = self.capabilities.short_windows and len(sound) < SHORT_SAMPLES
-        if not able or options.temperature or options.translate_to or options.language != "en":
-            return None
-        heard, _ = self._hear_briefly(sound, options)
-        return heard
-
-    def _hear_briefly(
-        self, sound: Samples, options: TranscribeOptions, *, longer: bool = False, **more: Any
-    ) -> tuple[list[Any] | None, Any]:
-        """Decode up to half a minute once, on a short context if the model can.
-
-        There are no segments if they cannot be believed.
-        """
-        limit = most_tokens(len(sound))
-        once = replace(options, temperature=0.0)
-        able = self.capabilities.short_windows
-        with short_context(self._model, longer=longer) if able else nullcontext():
-            parts, info = self._start(self._model.transcribe, sound, once, max_new_tokens=limit, **more)
-            heard = list(typed_failures(parts))
-        heard = without_echo(heard, len(sound), self._model.first_time_token)
-        return (heard if heard_well(heard, limit) else None), info
-
-    def _checked_hints(
-        self, heard: list[Any], sound: Samples, parts: Sequence[Span], options: TranscribeOptions
-    ) -> list[Any]:
-        """Return what was heard with the hints of `options`, or without them if nobody spoke the doubtful
-        words.
-
-        `sound` is made of the `parts` of a window, and the times of `heard` lie in those parts.
-        """
-        doubtful = (
-            [run for part in heard for run in doubtful_words(part, options.prompt)] if options.prompt else []
-        )
-        if not doubtful:
-            return heard
-        again, _ = self._start(self._model.transcribe, sound, replace(options, prompt=""))
-        plain = list(restored_segments(again, parts))
-        first = [plain_segment(part) for part in heard]
-        chosen = choose_hearing(first, doubtful, [plain_segment(part) for part in plain])
-        return heard if chosen is first else plain
-
-    def _start(
+    def _transcribe_without_words(
         self,
-        transcribe: Callable[..., tuple[Any, Any]],
         samples: Samples,
+        span: Span,
+        speech: Sequence[Span],
         options: TranscribeOptions,
-        **more: Any,
-    ) -> tuple[Any, Any]:
-        self._model.prior = options.prior
-        with typed_failure():
-            return transcribe(
-                samples,
-                language=options.language or None,
-                task="translate" if options.translate_to else "transcribe",
-                condition_on_previous_text=False,
-                # The prompt is not sent as initial_prompt, which without conditioning reaches only the first
-                # half minute.
-                hotwords=options.prompt or None,
-                **({} if options.temperature is None else {"temperature": options.temperature}),
-                **{"beam_size": BEAM_SIZE, "word_timestamps": True, **more},
-            )
+        take: Callable[[SpeechSegment], None],
+        *,
+        briefly: bool,
+    ) -> bool:
+        """Decode up to half a minute without the times of its words.
+
+        Return False, and take nothing, if these must show whether it came out well.
+        """
+        parts = spoken_parts(speech, span)
+        sound = joined_samples(samples, parts)
+        self._model.leaves_out = False
+        heard = self._hear_english(sound, options, word_timestamps=False) if briefly else None
+        if heard is None:
+            started, _ = self._start(self._model.transcribe, sound, options, word_timestamps=False)
+            heard = list(typed_failures(started))
+        restored = list(restored_segments(heard, parts))
+        if self._model.leaves_out or needs_words(restored, span, speech):
+            return False
+        take_segments(restored, span, speech, take, until_skipped=False)
+        return True

@@ -6,11 +6,12 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import ctranslate2
 import numpy as np
-from ctranslate2 import StorageView
+from ctranslate2 import DataType, StorageView
 from faster_whisper import WhisperModel
 
 from speech.engines.base import CUDA, EngineSettings
@@ -42,12 +43,17 @@ class Model(WhisperModel):  # type: ignore[misc]
     """
 
     least_frames: int | None = None
+    leaves_out = False
+    """Whether faster-whisper has left out text since this was set to False: without word times, it leaves out
+    what begins and ends at the same time stamp.
+    """
     runs_on = Device()
     prior = LanguagePrior()
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
         self._encoded: deque[tuple[Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
+        self._generated: deque[tuple[Any, Any, Any]] = deque(maxlen=KEPT_ENCODINGS)
 
     @property
     def first_time_token(self) -> int:
@@ -60,6 +66,23 @@ class Model(WhisperModel):  # type: ignore[misc]
         *_, heard = super().detect_language(audio, features[..., :-1], **options)
         best = next(iter(self.prior.weigh(dict(heard)).items()))
         return *best, heard
+
+    def _split_segments_by_timestamps(self, *given: Any, **named: Any) -> Any:
+        segments, *rest = super()._split_segments_by_timestamps(*given, **named)
+        self.leaves_out |= any(one["start"] == one["end"] for one in segments)
+        return segments, *rest
+
+    def generate_with_fallback(
+        self, encoder_output: Any, prompt: list[int], tokenizer: Any, options: Any
+    ) -> Any:
+        # What was decoded without word times is not decoded again to make them.
+        asked = (list(prompt), replace(options, word_timestamps=False))
+        for encoded, question, answer in self._generated:
+            if encoded is encoder_output and question == asked:
+                return answer
+        answer = super().generate_with_fallback(encoder_output, prompt, tokenizer, options)
+        self._generated.append((encoder_output, asked, answer))
+        return answer
 
     def encode(self, features: Any) -> Any:
         """Encode `features` of shape (bands, frames), or several of them."""
@@ -86,8 +109,25 @@ class Model(WhisperModel):  # type: ignore[misc]
 
 
 def as_array(encoded: StorageView) -> Any:
-    """Return an encoding as an array of shape (windows, frames, values). It may be on a GPU."""
-    return np.asarray(encoded.to_device(ctranslate2.Device.cpu))
+    """Return an encoding as an array of shape (windows, frames, values), copied from the device it is on.
+
+    CTranslate2 brings what it is given back onto its device, and into the type that the model computes in.
+    """
+    copy = encoded.to_device(ctranslate2.Device.cpu)
+    # NumPy has no such type.
+    return np.asarray(copy.to(DataType.float32) if copy.dtype == DataType.bfloat16 else copy)
+
+
+def part_of(frames: Any, first: int, last: int, n_mels: int) -> StorageView:
+    """Return some frames of an encoding, as an encoding.
+
+    CTranslate2 takes as many frames as a model has bands for a spectrum that is not encoded yet, so that
+    one more is taken, or one less at the end.
+    """
+    last = min(max(last, first + 1), frames.shape[1])
+    if last - first == n_mels:
+        last += 1 if last < frames.shape[1] else -1
+    return StorageView.from_array(np.ascontiguousarray(frames[:, first:last]))
 
 
 def _without_padding(features: Any, least_frames: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -133,7 +134,7 @@ def split_at_sentences(part: Any, language: str = "") -> Iterator[Any]:
 
 
 def _onset(speech: Sequence[Span], start_ms: int, end_ms: int) -> int:
-    """Return where a word begins. Whisper often puts its beginning into the pause before it."""
+    """Return where a word or segment begins. Whisper often puts its beginning into the pause before it."""
     following = bisect_right(speech, start_ms, key=lambda span: span.end_ms)
     onset_ms = speech[following].start_ms if following < len(speech) else start_ms
     return onset_ms if start_ms + EARLY_MS < onset_ms < end_ms else start_ms
@@ -154,5 +155,9 @@ def _segment(part: Any, speech: Sequence[Span], *, earliest_ms: int, latest_ms: 
         words.append(Word(start_ms, at_ms, word.word.strip(), float(word.probability)))
     start_ms = words[0].start_ms if words else clamp(part.start, earliest_ms)
     end_ms = words[-1].end_ms if words else clamp(part.end, start_ms)
-    confidence = float(np.mean([w.confidence for w in words])) if words else None
+    if words:
+        confidence = float(np.mean([w.confidence for w in words]))
+    else:
+        start_ms = _onset(speech, start_ms, end_ms)
+        confidence = math.exp(min(0.0, part.avg_logprob))
     return SpeechSegment(start_ms, end_ms, part.text.strip(), confidence, tuple(words))

@@ -11,6 +11,7 @@ from datetime import timedelta
 import psutil
 import pytest
 from django.db import connection, transaction
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,8 +20,9 @@ from jobs_app.lifecycle.ending import end_job
 from jobs_app.models import JobStatus, JobStep, LiveHost, StepKind, TranscriptionJob, WorkStatus
 from sessions_app.models import LivePiece, RecordingSession
 from tests.acceptance.conftest import kill, wait_for
+from tests.acceptance.live.conftest import Site
 from tests.acceptance.live.talk import Talk
-from tests.acceptance.test_chaos import lock_sqlite_for, restart_postgres
+from tests.acceptance.test_chaos import lock_out_of_postgres, lock_sqlite_for
 from tests.jobs.speaking import words
 from tests.speech.numbered_speech import make_numbered_speech, numbers
 from tests.speech.scripted_provider import ScriptedProvider
@@ -56,7 +58,6 @@ def gone(processes: list[psutil.Process]) -> bool:
     return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
-@pytest.mark.restarts_postgres
 def test_a_database_that_goes_away_and_a_full_disk_cost_nothing(site):
     site.start()
     talk = Talk(site.api, site.api.begin(), 30, speed=2).start()
@@ -64,7 +65,7 @@ def test_a_database_that_goes_away_and_a_full_disk_cost_nothing(site):
     if connection.vendor == "sqlite":
         lock_sqlite_for(3)
     else:
-        restart_postgres()
+        lock_out_of_postgres()
     talk.wait_for_finals(15)
     site.web.kill()
     site.web.environment = {**site.web.environment, "MIN_FREE_DISK_MB": "1000000000"}
@@ -114,10 +115,7 @@ def test_workers_go_on_when_the_live_hosts_are_gone_for_good(site):
     assert gone(hosts)
 
 
-def test_what_is_ended_taken_over_or_deleted_while_somebody_speaks(site):
-    site.runner.environment["ABANDONED_AFTER_S"] = site.web.environment["ABANDONED_AFTER_S"] = "6"
-    site.start()
-
+def what_is_ended_taken_over_or_deleted_while_somebody_speaks(site: Site) -> None:
     def begin(seconds: int, session_id: str = "", **more) -> Talk:
         return Talk(site.api, session_id or site.api.begin(), seconds, speed=2, **more).start()
 
@@ -188,8 +186,9 @@ def fail(talk: Talk) -> None:
         end_job(job, JobStatus.FAILED, error_code="internal_error", error="Something went wrong.")
 
 
-def test_jobs_that_are_tried_again_and_another_engine_while_somebody_speaks(provider, site, admin_client):
-    site.start()
+def jobs_that_are_tried_again_and_another_engine_while_somebody_speaks(
+    provider: ScriptedProvider, site: Site, admin_client: Client
+) -> None:
     retried, repaired = (Talk(site.api, site.api.begin(), 24, speed=2).start() for _ in range(2))
     speech = (make_numbered_speech(0, PROVIDED) * 32767).astype("<i2").tobytes()
     provided = Talk(site.api, site.api.begin(engine="asr"), 18, speed=2, sound=speech).start()
@@ -213,3 +212,10 @@ def test_jobs_that_are_tried_again_and_another_engine_while_somebody_speaks(prov
     assert provided.text.split() == job.transcript.text.split() == numbers(0, PROVIDED)
     assert (provided.codes, provided.interims) == (["live_unavailable"], 0)
     assert len(provider.requests) == job.windows.count()
+
+
+def test_what_is_done_to_recordings_and_jobs_while_somebody_speaks(provider, site, admin_client):
+    site.runner.environment["ABANDONED_AFTER_S"] = site.web.environment["ABANDONED_AFTER_S"] = "6"
+    site.start()
+    what_is_ended_taken_over_or_deleted_while_somebody_speaks(site)
+    jobs_that_are_tried_again_and_another_engine_while_somebody_speaks(provider, site, admin_client)

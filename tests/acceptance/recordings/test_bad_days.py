@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
@@ -132,21 +133,28 @@ def kill_worker_in(work: QuerySet[LeasedWork]) -> bool:
     return False
 
 
-def test_a_web_process_killed_in_the_middle_of_an_upload_costs_nothing(web, runner, record, clean_up_orphans):
+def test_a_web_process_killed_around_an_upload_costs_nothing_and_stores_nothing_twice(
+    web, runner, record, clean_up_orphans
+):
     runner.start()
-    recorder = record(seconds=60, chunk_s=11.1)
-    recorder.send(0, 1)
+    for n, kill_web in enumerate((killed_in_the_middle_of_an_upload, killed_before_it_has_answered), start=1):
+        recorder = record(seconds=60, chunk_s=11.1)
+        recorder.send(0, 1)
+        kill_web(web, recorder)
+        recorder.send(*range(2, len(recorder.chunks)))
+        recorder.finish()
+        wait_for_transcript(recorder, runner)
+        wait_for(lambda n=n: joined_sounds().count() == n, within_s=30, what="the chunks are joined")
+        clean_up_orphans()
+        assert files_without_rows() == []
+
+
+def killed_in_the_middle_of_an_upload(web: WebProcess, recorder: Recorder) -> None:
     with recorder.send_half(2) as half:
         web.kill()
         assert is_cut_off(half)
     web.start()
     assert recorder.look()["chunk_count"] == 2
-    recorder.send(*range(2, len(recorder.chunks)))
-    recorder.finish()
-    wait_for_transcript(recorder, runner)
-    wait_for(joined_sounds().exists, within_s=30, what="the chunks are joined")
-    clean_up_orphans()
-    assert files_without_rows() == []
 
 
 def is_cut_off(half: socket.socket) -> bool:
@@ -156,13 +164,7 @@ def is_cut_off(half: socket.socket) -> bool:
         return True
 
 
-def test_a_web_process_killed_before_it_has_answered_stores_nothing_twice(
-    web, runner, record, clean_up_orphans
-):
-    runner.start()
-    recorder = record(seconds=60, chunk_s=11.1)
-    recorder.send(0, 1)
-
+def killed_before_it_has_answered(web: WebProcess, recorder: Recorder) -> None:
     def third_came() -> bool:
         # With SQLite nobody can announce a file now, and it stays where it came.
         return [Path(path).stat().st_size for path in files_without_rows()] == [len(recorder.chunks[2])]
@@ -178,12 +180,6 @@ def test_a_web_process_killed_before_it_has_answered_stores_nothing_twice(
         # The recorder has gone on trying.
         sending.result(60)
     assert len(files_without_rows()) == 1
-    recorder.send(*range(2, len(recorder.chunks)))
-    recorder.finish()
-    wait_for_transcript(recorder, runner)
-    wait_for(joined_sounds().exists, within_s=30, what="the chunks are joined")
-    clean_up_orphans()
-    assert files_without_rows() == []
 
 
 def test_workers_killed_while_it_is_recorded_cost_no_word(runner, record):
@@ -254,32 +250,7 @@ def test_what_is_recorded_while_no_worker_runs_is_transcribed_when_one_does(runn
     assert dict(again) == done_before
 
 
-def test_fifty_recordings_at_once_each_become_their_own_transcript(runner, record):
-    runner.start()
-    random.seed(3)
-
-    def send_all(n: int) -> Recorder:
-        recorder = record(first=100 * n, seconds=18, chunk_s=3.1)
-        numbers = list(range(len(recorder.chunks)))
-        numbers += random.sample(numbers, 2)
-        random.shuffle(numbers)
-        recorder.send(*numbers)
-        recorder.finish()
-        return recorder
-
-    with ThreadPoolExecutor(50) as pool:
-        recorders = list(pool.map(send_all, range(50)))
-    assert {len(recorder.chunks) for recorder in recorders} == {6}
-    wait_for(lambda: not TranscriptionJob.objects.active().exists(), within_s=240, what="all are transcribed")
-    for recorder in recorders:
-        # Begun, six stored, two seen to be there already, finished. A busy site tells some to come again.
-        told = [status for status in recorder.statuses if status != 503]
-        assert sorted(told) == [200] * 2 + [201] * 7 + [202]
-        assert_transcribed_once(recorder, runner)
-
-
-def test_the_clock_of_the_recorder_does_not_matter(runner, record):
-    runner.start()
+def one_whose_clock_is_wrong(record: Callable[..., Recorder], runner: RunnerProcess) -> None:
     before = timezone.now()
     wrong = {
         "Date": "Thu, 01 Jan 1970 00:00:00 GMT",
@@ -304,6 +275,32 @@ def test_the_clock_of_the_recorder_does_not_matter(runner, record):
     assert session["duration_ms"] == 40_000
 
 
+def test_one_whose_clock_is_wrong_and_fifty_at_once_each_become_their_own_transcript(runner, record):
+    runner.start()
+    one_whose_clock_is_wrong(record, runner)
+    random.seed(3)
+
+    def send_all(n: int) -> Recorder:
+        recorder = record(first=100 * n, seconds=18, chunk_s=3.1)
+        numbers = list(range(len(recorder.chunks)))
+        numbers += random.sample(numbers, 2)
+        random.shuffle(numbers)
+        recorder.send(*numbers)
+        recorder.finish()
+        return recorder
+
+    with ThreadPoolExecutor(50) as pool:
+        recorders = list(pool.map(send_all, range(50)))
+    assert {len(recorder.chunks) for recorder in recorders} == {6}
+    wait_for(lambda: not TranscriptionJob.objects.active().exists(), within_s=240, what="all are transcribed")
+    for recorder in recorders:
+        # Begun, six stored, two seen to be there already, finished. A busy site tells some to come again.
+        told = [status for status in recorder.statuses if status != 503]
+        assert sorted(told) == [200] * 2 + [201] * 7 + [202]
+        assert_transcribed_once(recorder, runner)
+
+
+@pytest.mark.any_database
 def test_a_recorder_that_vanishes_leaves_a_transcript_of_what_has_come(runner, record):
     runner.environment["ABANDONED_AFTER_S"] = "3"
     runner.start()

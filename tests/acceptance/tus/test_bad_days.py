@@ -197,6 +197,7 @@ def parts(child_environment) -> list[Path]:
     return list((Path(child_environment["DATA_DIR"]) / "tmp").rglob("*.part"))
 
 
+@pytest.mark.any_database
 def test_twenty_breaks_cost_next_to_nothing(sender_of, child_environment):
     sender = sender_of(200 * MIB)
     at = 0
@@ -213,6 +214,7 @@ def test_twenty_breaks_cost_next_to_nothing(sender_of, child_environment):
     assert parts(child_environment) == []
 
 
+@pytest.mark.any_database
 def test_a_killed_web_process_costs_the_last_seconds(web, sender_of):
     sender = sender_of(60 * MIB)
     at = 0
@@ -339,6 +341,7 @@ def test_requests_to_two_web_processes_at_once_make_one_job(start_web, sender_of
     sender.assert_stored_once()
 
 
+@pytest.mark.any_database
 def test_a_connection_that_died_in_silence_does_not_hold_the_upload(sender_of):
     """As after a laptop's sleep: the server has not been told."""
     sender = sender_of(10 * MIB)
@@ -352,6 +355,7 @@ def test_a_connection_that_died_in_silence_does_not_hold_the_upload(sender_of):
     sender.assert_stored_once()
 
 
+@pytest.mark.any_database
 def test_what_slowly_comes_is_stored_while_it_comes(web, sender_of):
     sender = sender_of(MIB)
     with sender.connect(0) as slow:
@@ -361,6 +365,7 @@ def test_what_slowly_comes_is_stored_while_it_comes(web, sender_of):
         wait_for(lambda: stored(sender) == 3000, within_s=10, what="a little more is stored")
 
 
+@pytest.mark.any_database
 def test_memory_does_not_grow_with_the_file(web, sender_of):
     sender = sender_of(300 * MIB)
     sender.send_until(0, 10 * MIB)  # what is loaded once
@@ -385,6 +390,7 @@ def test_memory_does_not_grow_with_the_file(web, sender_of):
     sender.assert_stored_once()
 
 
+@pytest.mark.any_database
 def test_who_is_refused_is_told_so_before_sending_everything(sender_of):
     sender = sender_of(50 * MIB)
     with sender.connect(1) as connection:

@@ -61,6 +61,7 @@ OPTIONS = [
     "max_speakers",
     "speaker_names",
     "temperature",
+    "word_times",
 ]
 TEXTS = [
     "audio_tracks",

@@ -17,7 +17,7 @@ from transcribe_site.bodies import streaming
 from transcribe_site.edge import header_clock
 from transcribe_site.server import make_application
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.any_database]
 
 MIB = 1024 * 1024
 FORM = "multipart/form-data; boundary=b"

@@ -83,6 +83,30 @@ def test_a_stream_is_of_text_alone_and_otherwise_not_asked_for(response_format):
     assert given.validated_data["stream"] is False
 
 
+@pytest.mark.parametrize(
+    ("needed", "fields"),
+    [
+        (False, []),
+        (False, [("response_format", "text")]),
+        (False, [("stream", "true")]),
+        (False, [VERBOSE]),
+        (False, [VERBOSE, (GRANULARITIES, "segment")]),
+        (False, [("response_format", "json"), (GRANULARITIES, "word")]),
+        (True, [VERBOSE, (GRANULARITIES, "word")]),
+        (True, [VERBOSE, (GRANULARITIES, "segment"), (GRANULARITIES, "word")]),
+        (True, [("response_format", "srt")]),
+        (True, [("response_format", "vtt")]),
+        (True, [("response_format", "diarized_json")]),
+        (True, [("diarize", "true")]),
+    ],
+)
+def test_word_times_are_made_where_the_answer_needs_them(needed, fields):
+    given = TranscriptionInput(data=read(*fields))
+    given.fields["file"].required = False
+    assert given.is_valid(), given.errors
+    assert given.options()["word_times"] is needed
+
+
 def test_no_character_of_a_text_cuts_an_event_in_two():
     said = "".join(map(chr, range(0x3000)))
     event = event_of({"type": "transcript.text.delta", "delta": said}).decode()

@@ -32,6 +32,8 @@ def test_its_job_stands_in_the_history_like_every_other(server, client):
     assert job["status"] == "completed"
     assert (job["engine"], job["model"], job["language"]) == ("fake", "fake", "de")
     assert (job["title"], job["transcript"]) == ("meeting", words(3))
+    # Its client asked for text alone.
+    assert (job["word_times"], job["timing"]) == (False, "segments")
     session = server.client.get(f"/api/sessions/{job['session']}/").json()
     assert session["source"] == "api"
 

@@ -84,7 +84,7 @@ def encoded(value: str) -> str:
 
 def test_each_option_has_a_door_or_follows_from_another():
     following = [row.name for row in all_options() if not row.doors]
-    assert following == ["language_wish", "likely_languages", "translator"]
+    assert following == ["language_wish", "likely_languages", "translator", "word_times"]
 
 
 @pytest.mark.parametrize("kind", [OptionsInput, UploadInput, SessionCreateInput])
@@ -115,7 +115,8 @@ def test_openais_form_takes_each_option(kind):
     given = kind(data=as_form(given_at(Door.OPENAI)))
     given.fields["file"].required = False
     assert given.is_valid(), given.errors
-    expected = given_at(Door.OPENAI) | {"keep_original": False}
+    # Its answers have one text; speakers are told apart with the times of words.
+    expected = given_at(Door.OPENAI) | {"keep_original": False, "word_times": True}
     if kind is TranslationInput:
         del expected["language"]
         expected["translate_to"] = "en"

@@ -190,6 +190,11 @@ def test_a_job_without_word_times_says_so(page, alice, timing, note):
     assert note in show(page, completed_job(alice, timing=timing))
 
 
+def test_a_job_whose_sender_wanted_no_word_times_says_how_to_get_them(page, alice):
+    said = show(page, completed_job(alice, timing="segments", word_times=False))
+    assert "Transcribe it again to have the times of words." in said
+
+
 # --- While a provider is away --------------------------------------------------------------------
 
 

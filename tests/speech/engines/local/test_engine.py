@@ -263,7 +263,7 @@ def test_other_languages_translations_and_temperatures_get_half_a_minute(base, j
 
 def test_what_comes_out_badly_on_a_short_context_is_heard_on_half_a_minute(tiny, jfk, monkeypatch):
     usual = tiny.transcribe(jfk, TranscribeOptions())
-    monkeypatch.setattr("speech.engines.local.engine.heard_well", lambda parts, limit: False)
+    monkeypatch.setattr("speech.engines.local.decoder.heard_well", lambda parts, limit: False)
     heard = tiny.transcribe(jfk, TranscribeOptions())
     assert spoken_words(text(heard)) == spoken_words(text(usual))
     shifts_ms = [a.start_ms - b.start_ms for a, b in zip(words(usual), words(heard), strict=True)]

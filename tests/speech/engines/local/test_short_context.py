@@ -82,7 +82,7 @@ def test_the_end_of_an_utterance_is_not_said_again(tiny, jfk):
 
 
 def test_what_comes_out_badly_is_decoded_again_on_half_a_minute(tiny, jfk, encoded, monkeypatch):
-    monkeypatch.setattr("speech.engines.local.engine.heard_well", lambda parts, limit: False)
+    monkeypatch.setattr("speech.engines.local.decoder.heard_well", lambda parts, limit: False)
     heard = tiny.transcribe_utterance(jfk, TranscribeOptions(language="en"))
     assert wer(JFK, " ".join(segment.text for segment in heard.segments)) <= 0.05
     assert max(encoded) == 3000
