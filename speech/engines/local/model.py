@@ -14,7 +14,7 @@ import numpy as np
 from ctranslate2 import DataType, StorageView
 from faster_whisper import WhisperModel
 
-from speech.engines.base import CUDA, EngineSettings
+from speech.engines.base import CPU, CUDA, EngineSettings
 from speech.engines.local.device import Device, cpu, find_device, no_gpu, reason, turn
 from speech.errors import AGAIN, EngineFailed, ModelUnavailable
 from speech.languages.prior import LanguagePrior
@@ -97,7 +97,12 @@ class Model(WhisperModel):  # type: ignore[misc]
         kept = [self._kept(one) for one in features]
         missing = [number for number, one in enumerate(kept) if one is None]
         if len(missing) == len(kept):
-            return super().encode(features)
+            encoded = super().encode(features)
+            if self.runs_on.kind == CPU:
+                # What comes out badly is decoded again by itself.
+                ones = np.split(as_array(encoded), len(features))
+                self._encoded.extend(zip(features, map(StorageView.from_array, ones), strict=True))
+            return encoded
         fresh = iter(as_array(super().encode(features[missing]))) if missing else iter(())
         return StorageView.from_array(
             np.stack([next(fresh) if one is None else as_array(one)[0] for one in kept])
