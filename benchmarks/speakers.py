@@ -22,19 +22,17 @@ Names: how often a voice is taken for another one (false accept) or not for itse
 from __future__ import annotations
 
 import argparse
-import itertools
-import re
 import resource
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from faster_whisper import decode_audio
 
+from benchmarks.channels import show_channels
 from benchmarks.conversations import CALL, READERS, Conversation, by_telephone, conversation, utterances
 from benchmarks.long_recordings import FOLDER, manifest
 from benchmarks.server import MODELS
@@ -184,29 +182,6 @@ def show_conversations(count: int) -> None:
             f"number right in {100 * np.mean([score.right_number for score in scores]):.0f} %, "
             f"{cpu_s / audio_s:.3f} processor s and {stored / audio_s:.0f} bytes for each s"
         )
-
-
-def show_channels(model: str) -> None:
-    engine = load_engine("local", EngineSettings(model=model, model_dir=model_path(model, MODELS)))
-
-    def words_in(samples: Samples) -> Counter[str]:
-        heard = engine.transcribe(samples, TranscribeOptions(language="en"))
-        text = " ".join(segment.text for segment in heard.segments)
-        return Counter(re.findall(r"[\w']+", text.lower()))
-
-    print(f"\n{'two channels, ' + model:34}{'by channel':>12}{'in one':>8}{'lost':>7}")
-    said = list(itertools.islice(itertools.chain(*zip(*map(utterances, READERS[:2]), strict=False)), 10))
-    for early_s in (-0.2, 0.5, 1.0, 2.0):
-        channels = np.zeros((2, sum(len(one.samples) + SAMPLE_RATE for one in said)), dtype=np.float32)
-        at = 0
-        for turn, one in enumerate(said):
-            channels[turn % 2, at : at + len(one.samples)] += one.samples
-            at = max(0, at + len(one.samples) - int(early_s * SAMPLE_RATE))
-        apart = words_in(channels[0]) + words_in(channels[1])
-        together = words_in(channels.mean(axis=0))
-        lost = (apart - together).total() / apart.total()
-        name = f"each begins {early_s} s early"
-        print(f"{name:34}{apart.total():12}{together.total():8}{lost:7.0%}", flush=True)
 
 
 def repeated(windows: Sequence[HeardWindow], length_ms: int, until_ms: int) -> list[HeardWindow]:
