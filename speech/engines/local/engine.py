@@ -21,9 +21,8 @@ from speech.engines.local.segments import (
     take_segments,
 )
 from speech.engines.local.speech_parts import (
-    MOST_HALF_MINUTE_S,
+    HALF_MINUTE_S,
     joined_samples,
-    least_half_minute_s,
     restored_segments,
     speech_ms_in,
     spoken_parts,
@@ -75,8 +74,8 @@ class LocalEngine(Decoder):
         half_minutes = cut_windows(
             speech,
             samples_to_ms(len(samples)),
-            min_window_s=least_half_minute_s(len(samples)),
-            max_window_s=MOST_HALF_MINUTE_S,
+            min_window_s=HALF_MINUTE_S[0],
+            max_window_s=HALF_MINUTE_S[1],
             quietest=detector.quietest,
         )
         spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]
