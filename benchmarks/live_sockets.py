@@ -7,6 +7,10 @@ Then one does, with the fake engine, so that words come, too. Idle sockets watch
 speaks, the streams send 100 ms of numbers ten times a second. Memory is the resident size of the web process,
 divided by the sockets. Goals: 32 KiB for each idle one and 1 % of a core for 500; 0.5 % of a core for one
 that streams.
+
+Streams are measured when the short chunks of their beginning are over. The first one pays for what the
+process does for all sockets, too. Beside them stands what the same messages cost where nobody does anything
+with them: it is uvicorn's own share, and nothing here can get below it.
 """
 
 from __future__ import annotations
@@ -16,7 +20,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
@@ -29,13 +34,15 @@ from speech.types import SAMPLE_RATE
 
 STREAMS = (1, 10)
 SETTLE_S = 3
+SHORT_CHUNKS_S = 21
+FRAMES_IN_PIECE = 5
 
 
 class Web:
     """The web process, as the system sees it."""
 
-    def __init__(self, server: Server) -> None:
-        self._process = psutil.Process(server.web.pid)
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
 
     @property
     def kib(self) -> float:
@@ -103,19 +110,58 @@ async def idle(site: Site, web: Web, n: int, seconds: float, *, live: bool = Fal
     return kib, percent
 
 
+async def empty(
+    scope: Mapping[str, Any],
+    receive: Callable[[], Awaitable[Mapping[str, Any]]],
+    send: Callable[[Mapping[str, Any]], Awaitable[None]],
+) -> None:
+    """An application that reads all that sockets bring, and says as much as the product does."""
+    if scope["type"] != "websocket":
+        raise NotImplementedError
+    await receive()
+    await send({"type": "websocket.accept"})
+    n = 0
+    while (await receive())["type"] != "websocket.disconnect":
+        if n % FRAMES_IN_PIECE == 0:
+            said = {"type": "saved" if n else "ready", "received_ms": n, "saved_ms": 0}
+            await send({"type": "websocket.send", "text": json.dumps(said)})
+        n += 1
+
+
+async def floor(server: Server, n: int, seconds: float) -> float:
+    """Return the percent of a core that each of `n` streams takes where nobody does anything with it."""
+    with server.other("benchmarks.live_sockets:empty") as (url, pid):
+        web = Web(pid)
+        site = Site(url, "none")
+        nothing = await web.percent(seconds)
+        sockets = [(await opened(site, "none", type="start"))[0] for _ in range(n)]
+        sending = [asyncio.create_task(stream(socket, _sound())) for socket in sockets]
+        await asyncio.sleep(SETTLE_S)
+        percent = await _while_reading(sockets, lambda: web.percent(seconds))
+        for task in sending:
+            task.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        await asyncio.gather(*(socket.close() for socket in sockets))
+    return (percent - nothing) / n
+
+
+def _sound() -> bytes:
+    return bytes((make_numbered_audio(0, 60) * 32767).astype("<i2").tobytes())
+
+
 async def streaming(site: Site, web: Web, n: int, seconds: float) -> float:
     """Return the percent of a core that each of `n` streams takes.
 
     Raises:
         RuntimeError: not all of the audio was stored.
     """
-    sound = (make_numbered_audio(0, 60) * 32767).astype("<i2").tobytes()
+    sound = _sound()
     sessions = [begun(site) for _ in range(n)]
     sockets = [(await opened(site, one, type="start", sample_rate=SAMPLE_RATE))[0] for one in sessions]
     sending = [asyncio.create_task(stream(socket, sound)) for socket in sockets]
 
     async def measured() -> float:
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(SHORT_CHUNKS_S)
         return await web.percent(seconds)
 
     percent = await _while_reading(sockets, measured)
@@ -125,8 +171,8 @@ async def streaming(site: Site, web: Web, n: int, seconds: float) -> float:
     await asyncio.gather(*(socket.close() for socket in sockets))
     again, ready = await opened(site, sessions[0], type="start", sample_rate=SAMPLE_RATE, resume=True)
     await again.close()
-    if ready["received_ms"] < 1000 * (SETTLE_S + seconds - 1):
-        raise RuntimeError(f"Of {SETTLE_S + seconds:g} s only {ready['received_ms']} ms were stored")
+    if ready["received_ms"] < 1000 * (SHORT_CHUNKS_S + seconds - 1):
+        raise RuntimeError(f"Of {SHORT_CHUNKS_S + seconds:g} s only {ready['received_ms']} ms were stored")
     return percent / n
 
 
@@ -144,7 +190,7 @@ async def _while_reading(sockets: list[ClientConnection], measure: Callable[[], 
 
 
 async def measure(server: Server, n: int, seconds: float, *, live: bool) -> None:
-    site, web = site_of(server), Web(server)
+    site, web = site_of(server), Web(server.web.pid)
     nothing = await web.percent(seconds)
     kib, percent = await idle(site, web, n, seconds, live=live)
     heard = "with a live host" if live else "nothing is heard"
@@ -152,9 +198,11 @@ async def measure(server: Server, n: int, seconds: float, *, live: bool) -> None
     print(f"{'without a socket, % of a core':44}{nothing:12.2f}")
     print(f"{f'{n} idle sockets, KiB each':44}{kib:12.1f}{32:8}")
     print(f"{f'{n} idle sockets, % of a core in all':44}{percent:12.2f}{1:8}")
-    for streams in STREAMS:
-        each = await streaming(site, web, streams, seconds)
-        print(f"{f'a stream, of {streams} at once, % of a core':44}{each:12.2f}{0.5:8}")
+    each = [await streaming(site, web, streams, seconds) - nothing / streams for streams in STREAMS]
+    for streams, one in zip(STREAMS, each, strict=True):
+        print(f"{f'a stream, of {streams} at once, % of a core':44}{one:12.2f}{0.5:8}")
+    one, ten = (streams * percent for streams, percent in zip(STREAMS, each, strict=True))
+    print(f"{'each stream after the first, % of a core':44}{(ten - one) / (STREAMS[1] - STREAMS[0]):12.2f}")
 
 
 def main() -> None:
@@ -175,6 +223,10 @@ def main() -> None:
             if hosts != "0":
                 server.wait_for_live_host()
             asyncio.run(measure(server, asked.idle, asked.seconds, live=hosts != "0"))
+            if hosts == "0":
+                for n in STREAMS:
+                    percent = asyncio.run(floor(server, n, asked.seconds))
+                    print(f"{f'of which uvicorn takes, of {n} at once':44}{percent:12.2f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measure what cutting into windows costs: a job's words beside those of faster-whisper on the whole file.
 
     python -m benchmarks.quality [--model base] [--only NAME] [--rounds 3]
-                                 [--min-window-s 40 --max-window-s 60]
+                                 [--min-window-s 44 --max-window-s 57]
 
 Both sides get the same language. WER is the word error rate in percent against what was said; for Japanese
 and Chinese, it counts characters. Near each cut, the words of the windows are compared with those of the
@@ -28,7 +28,7 @@ import jiwer
 
 from benchmarks.long_recordings import FOLDER, english_reading, manifest
 from benchmarks.server import MODELS
-from speech.engines import load_engine
+from speech.engines import LOCAL_WINDOW_S, load_engine
 from speech.engines.base import Capabilities, Engine, EngineSettings, TranscribeOptions
 from speech.engines.local.decoder import BEAM_SIZE
 from speech.engines.models import model_path
@@ -193,8 +193,8 @@ def main() -> None:
     parser.add_argument("--model", default="base")
     parser.add_argument("--rounds", type=int, default=3, help="of the long recording, 3.6 minutes each")
     parser.add_argument("--only", default="", help="recordings whose names begin so; `long` for the long one")
-    parser.add_argument("--min-window-s", type=int, default=Capabilities().min_window_s)
-    parser.add_argument("--max-window-s", type=int, default=Capabilities().max_window_s)
+    parser.add_argument("--min-window-s", type=int, default=LOCAL_WINDOW_S[0])
+    parser.add_argument("--max-window-s", type=int, default=LOCAL_WINDOW_S[1])
     given = parser.parse_args()
     settings = EngineSettings(model=given.model, model_dir=model_path(given.model, MODELS))
     engine = load_engine("local", settings)

@@ -50,6 +50,7 @@ class Server:
         self.url = f"http://127.0.0.1:{_free_port()}"
         self._environment = {
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            "DJANGO_SETTINGS_MODULE": "transcribe_site.settings",
             "DATA_DIR": self._folder.name,
             "SECRET_KEY": secrets.token_urlsafe(50),
             "HTTPS": "False",
@@ -89,17 +90,7 @@ class Server:
             headers={"Authorization": f"Token {token.strip()}"},
             timeout=600,
         )
-        port = self.url.rsplit(":", 1)[1]
-        self.web = self._start(
-            "-m",
-            "uvicorn",
-            "transcribe_site.asgi:application",
-            "--port",
-            port,
-            "--log-level",
-            "warning",
-            *WEBSOCKETS,
-        )
+        self.web = self._serve("transcribe_site.asgi:application", self.url)
         self.runner = self._start("manage.py", "jobrunner")
         self._wait_until_ready()
         return self
@@ -118,6 +109,25 @@ class Server:
         for child in self._children:
             child.wait(60)
         self._children.clear()
+
+    @contextlib.contextmanager
+    def other(self, application: str) -> Iterator[tuple[str, int]]:
+        """Serve another application as the product is served. Give its URL, and the id of its process."""
+        url = f"http://127.0.0.1:{_free_port()}"
+        child = self._serve(application, url)
+        try:
+            while _refuses(url) and child.poll() is None:
+                time.sleep(0.1)
+            yield url, child.pid
+        finally:
+            child.terminate()
+            child.wait(60)
+
+    def _serve(self, application: str, url: str) -> subprocess.Popen[bytes]:
+        port = url.rsplit(":", 1)[1]
+        return self._start(
+            *("-m", "uvicorn", application, "--port", port, "--log-level", "warning"), *WEBSOCKETS
+        )
 
     def upload(self, file: Path, **options: str) -> dict[str, Any]:
         """Send a file, and return the answer as soon as it is there."""
@@ -202,6 +212,13 @@ def _manage(environment: dict[str, str], *arguments: str) -> str:
         capture_output=True,
         text=True,
     ).stdout
+
+
+def _refuses(url: str) -> bool:
+    """Whether nobody listens there."""
+    at = urlsplit(url)
+    with socket.socket() as s:
+        return s.connect_ex((at.hostname, at.port)) != 0
 
 
 def _free_port() -> int:

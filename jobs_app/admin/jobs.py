@@ -17,7 +17,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from jobs_app.admin.filters import Attempts, Ended, ErrorCodes, ProcessingTime, Values, audio_length
-from jobs_app.admin.heard import language
+from jobs_app.admin.heard import language, translation
 from jobs_app.admin.sound import what_decoding_met
 from jobs_app.lifecycle.choices import cancel_job, change_priority, delete_job, retry_job
 from jobs_app.models import (
@@ -241,14 +241,14 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
                 "Result",
                 {
                     "fields": (
-                        ("language_found", "confidence", "words", "segments_link", "timing"),
+                        ("language_found", "translation", "confidence", "words", "segments_link", "timing"),
                         ("speakers", "who"),
                     )
                 },
             ),
             (
                 "Used of speech servers",
-                {"fields": (("provider_requests", "provider_audio", "provider_cost"),)},
+                {"fields": (("provider_requests", "provider_audio", "translator_tokens", "provider_cost"),)},
             ),
             ("Transcript", {"fields": ("text",), "classes": ("collapse",)}),
         ]
@@ -315,6 +315,10 @@ class TranscriptionJobAdmin(OfOwners, CountedDeletion):
     @admin.display()
     def words(self, job: TranscriptionJob) -> int:
         return job.transcript.total_words
+
+    @admin.display()
+    def translation(self, job: TranscriptionJob) -> str:
+        return translation(job) or NOTHING
 
     @admin.display()
     def timing(self, job: TranscriptionJob) -> str:

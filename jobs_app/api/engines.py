@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
@@ -11,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
+from jobs_app.engines.offered import capabilities_of, engine_models, provider_of, translations_of
 from speech.engines.base import Capabilities
 
 
@@ -25,7 +26,7 @@ class _Sorted(serializers.ListField):
 class CapabilitiesOutput(serializers.Serializer[None]):
     languages = _Sorted(help_text="Those it knows; empty: it takes any.")
     detects_language = serializers.BooleanField()
-    translates_to = _Sorted()
+    translates_to = _Sorted(help_text="By the model, or by the translator of this site.")
     word_times = serializers.BooleanField()
     prompt = serializers.BooleanField(help_text="Whether it takes hint words.")
     diarizes = serializers.SerializerMethodField(
@@ -48,7 +49,14 @@ class EngineOutput(serializers.Serializer[None]):
     sends_audio_to = serializers.CharField(
         help_text="The server that gets the audio; empty: it stays on this site's machines."
     )
+    sends_text_to = serializers.CharField(
+        help_text="The server that gets the text of jobs that are translated; empty: none does."
+    )
     models = ModelOutput(many=True, help_text="The first one is taken when none is named.")
+
+
+def _can(engine: str, model: str) -> Capabilities:
+    return replace(capabilities_of(engine, model), translates_to=translations_of(engine, model))
 
 
 class EnginesView(APIView):
@@ -66,7 +74,8 @@ class EnginesView(APIView):
                 "is_default": engine == settings.DEFAULT_ENGINE,
                 "is_default_fallback": engine == settings.FALLBACK_ENGINE,
                 "sends_audio_to": provider.host if (provider := provider_of(engine)) else "",
-                "models": [{"model": model, "can": capabilities_of(engine, model)} for model in models],
+                "sends_text_to": settings.TRANSLATOR.host if settings.TRANSLATOR else "",
+                "models": [{"model": model, "can": _can(engine, model)} for model in models],
             }
             for engine, models in engine_models().items()
         ]

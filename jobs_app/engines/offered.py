@@ -16,6 +16,7 @@ from speech.engines.base import CPU, Capabilities, Engine, EngineSettings
 from speech.engines.models import model_path
 from speech.engines.providers import Provider
 from speech.errors import ModelUnavailable, NotSupported
+from speech.text.languages import CANTONESE, WHISPER_LANGUAGES
 
 BUILT_IN_MODELS: dict[str, Callable[[], list[str]]] = {"local": local_models, "fake": lambda: ["fake"]}
 
@@ -56,6 +57,12 @@ def capabilities_of(engine: str, model: str) -> Capabilities:
     if engine == "local":
         return able(model)
     return capabilities("openai" if provider else engine, model, provider)
+
+
+def translations_of(engine: str, model: str) -> frozenset[str]:
+    """Return the languages into which a job with this model can be translated."""
+    by_translator = WHISPER_LANGUAGES | CANTONESE if settings.TRANSLATOR else frozenset()
+    return capabilities_of(engine, model).translates_to | by_translator
 
 
 def engine_for(engine: str, model: str) -> Engine:

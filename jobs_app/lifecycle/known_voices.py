@@ -133,6 +133,7 @@ def rename_voice(owner: User, voice_id: uuid.UUID, name: str) -> None:
 @transaction.atomic
 def delete_voice(owner: User, voice_id: uuid.UUID) -> None:
     """Delete a voice with its samples and suggestions. Transcripts keep the name."""
+    _lock_person(owner)
     # A worker that is about to suggest the voice waits for this lock, and then finds that it is gone.
     voice = KnownVoice.objects.for_user(owner).select_for_update().filter(pk=voice_id).first()
     if voice is not None:

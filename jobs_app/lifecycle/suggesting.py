@@ -30,13 +30,11 @@ def store_suggestions(job: TranscriptionJob, suggested: Mapping[str, tuple[uuid.
 
     The caller holds the lock on `job`.
     """
-    job.voice_suggestions.filter(rejected=False).delete()
-    if not suggested:
+    before = job.voice_suggestions.filter(rejected=False)
+    if not suggested and not before.exists():
         return
-    wanted = [voice_id for voice_id, _ in suggested.values()]
-    # Whoever deletes one of them waits until this is stored.
-    voices = KnownVoice.objects.select_for_update().filter(pk__in=wanted).order_by("pk")
-    there = set(voices.values_list("pk", flat=True))
+    there = _lock_voices(job)
+    before.delete()
     rows = [
         VoiceSuggestion(job=job, voice_id=voice_id, label=label, certainty=certainty)
         for label, (voice_id, certainty) in suggested.items()
@@ -50,9 +48,22 @@ def carry_rejections(job: TranscriptionJob, before: TranscriptionJob) -> None:
     """Reject in `job` what people rejected in the job before it. The caller holds the lock on `job`."""
     if before.pk == job.pk:
         return
-    wanted = before.voice_suggestions.filter(rejected=True).values("voice_id")
-    voices = KnownVoice.objects.select_for_update().filter(pk__in=wanted).order_by("pk")
-    there = list(voices.values_list("pk", flat=True))
-    job.voice_suggestions.filter(voice__in=there).update(rejected=True)
-    rows = [VoiceSuggestion(job=job, voice_id=voice_id, rejected=True) for voice_id in there]
+    rejected = before.voice_suggestions.filter(rejected=True)
+    if not rejected.exists():
+        return
+    _lock_voices(job)
+    # Read only now: one that was deleted has taken its suggestions with it.
+    ids = list(rejected.values_list("voice_id", flat=True))
+    job.voice_suggestions.filter(voice__in=ids).update(rejected=True)
+    rows = [VoiceSuggestion(job=job, voice_id=voice_id, rejected=True) for voice_id in ids]
     VoiceSuggestion.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _lock_voices(job: TranscriptionJob) -> set[uuid.UUID]:
+    """Lock the voices of the owner of a job, and return which there are. Whoever deletes one waits.
+
+    They are locked all at once and in order, and before any suggestion is changed, so that two transactions
+    never wait for each other.
+    """
+    voices = KnownVoice.objects.select_for_update().filter(owner=job.owner_id).order_by("pk")
+    return set(voices.values_list("pk", flat=True))

@@ -11,7 +11,7 @@ from django.utils.html import escape
 
 from jobs_app.engines.language_names import language_name
 from jobs_app.engines.local_models import label_of
-from jobs_app.engines.offered import capabilities_of, engine_models, provider_of
+from jobs_app.engines.offered import capabilities_of, engine_models, provider_of, translations_of
 from jobs_app.engines.resolving import NO_FALLBACK, script_of
 from jobs_app.models.options import Door, JobOptions, Kept, Option, offered_at
 from people_app.models import User
@@ -21,7 +21,6 @@ from speech.engines.providers import Provider
 from speech.errors import NotSupported
 from speech.sound.tracks.wish import ALL, AUTO
 from speech.text.language_tags import read_language
-from speech.text.languages import CANTONESE, WHISPER_LANGUAGES
 
 SHOWN_TRACKS = 8
 """A form offers this many audio tracks if the file is not known yet."""
@@ -161,7 +160,7 @@ def _page_fields(row: Option, tracks: int) -> dict[str, forms.Field]:
             return _track_field(row, text, tracks)
         case "translate_to":
             return _translation_field(text)
-        case "keep_original" if settings.TRANSLATOR or not _engines_translate_to():
+        case "keep_original" if settings.TRANSLATOR or not any(translations_of(*one) for one in _offered()):
             return {}
         case "refine" if not settings.LIVE_REFINE:
             return {}
@@ -198,17 +197,13 @@ def _languages() -> list[tuple[str, str]]:
 
 
 def _translation_field(text: Words) -> dict[str, forms.Field]:
-    codes = _engines_translate_to()
+    codes = {code for one in _offered() for code in translations_of(*one)}
+    codes |= {f"{code}-{script}" for code in codes & {"zh"} for script in ("Hans", "Hant")}
     if settings.TRANSLATOR:
-        codes = {*WHISPER_LANGUAGES, *CANTONESE, "zh-Hans", "zh-Hant"}
         text = text | {"help_text": f"{text['help_text']} {_where_text_goes(settings.TRANSLATOR)}"}
     if not codes:
         return {}
     return {"translate_to": LanguageChoice(choices=[("", "As it is spoken"), *_named(codes)], **text)}
-
-
-def _engines_translate_to() -> set[str]:
-    return {code for one in _offered() for code in capabilities_of(*one).translates_to}
 
 
 def _named(codes: Iterable[str]) -> _Choices:

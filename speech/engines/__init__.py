@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +22,8 @@ _ENGINES = {
     "fake": "speech.engines.fake:FakeEngine",
     "openai": "speech.engines.openai.engine:OpenAIEngine",
 }
+LOCAL_WINDOW_S = (44, 57)
+"""Two half minutes that Whisper is to hear, and almost full (docs/decisions/0035-windows-in-batches.md)."""
 _NO_TRANSLATOR = re.compile(r"turbo|distil")
 """Such models were not taught to translate: they write what was said, in its own language."""
 _FAKE = Capabilities(needs_voice_activity=False, live=True)
@@ -64,10 +67,16 @@ def capabilities(
     languages = ENGLISH if known and known.english_only else languages_of(directory or model)
     model = repository or model
     short = hears_short_context(model)
+    local = Capabilities(
+        languages=languages,
+        live=True,
+        min_window_s=LOCAL_WINDOW_S[0],
+        max_window_s=LOCAL_WINDOW_S[1],
+        short_windows=short,
+    )
     if languages == ENGLISH:
-        return Capabilities(languages=ENGLISH, detects_language=False, live=True, short_windows=short)
-    into = frozenset() if _NO_TRANSLATOR.search(model) else ENGLISH
-    return Capabilities(languages=languages, translates_to=into, live=True, short_windows=short)
+        return replace(local, detects_language=False)
+    return replace(local, translates_to=frozenset() if _NO_TRANSLATOR.search(model) else ENGLISH)
 
 
 def check_options(able: Capabilities, options: TranscribeOptions) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jobs_app.models import JobStatus, LiveHost, WorkStatus
-from tests.acceptance.conftest import kill, wait_for
+from people_app.models import User
+from tests.acceptance.conftest import RunnerProcess, kill, wait_for
 from tests.jobs.speaking import Speaker, words
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
@@ -23,7 +24,20 @@ def text_of(speaker: Speaker) -> str:
     return " ".join(text for _, text in speaker.shown())
 
 
-def test_a_recording_outlives_the_live_hosts_that_hear_it(live_runner, alice):
+def a_runner_that_is_stopped_leaves_it_to_the_next_one(live_runner: RunnerProcess, alice: User) -> None:
+    speaker = Speaker(alice).open()
+    speaker.say(7)
+    wait_for(lambda: text_of(speaker) == words(0, 5), within_s=30, what="the first final")
+    assert live_runner.stop() == 0
+    assert speaker.step.status == WorkStatus.WAITING
+    assert speaker.stored() == [(0, words(0, 5))]
+    assert not LiveHost.objects.exists()
+    live_runner.start()
+    speaker.say(3)
+    wait_for(lambda: text_of(speaker) == words(0, 10), within_s=30, what="the second final")
+
+
+def it_outlives_the_live_hosts_that_hear_it(live_runner: RunnerProcess, alice: User) -> None:
     speaker = Speaker(alice).open()
     seen = []
     for n in range(1, 4):
@@ -42,14 +56,6 @@ def test_a_recording_outlives_the_live_hosts_that_hear_it(live_runner, alice):
     assert speaker.job.transcript.text == words(0, 40)
 
 
-def test_a_runner_that_is_stopped_leaves_a_recording_that_the_next_one_hears(live_runner, alice):
-    speaker = Speaker(alice).open()
-    speaker.say(7)
-    wait_for(lambda: text_of(speaker) == words(0, 5), within_s=30, what="the first final")
-    assert live_runner.stop() == 0
-    assert speaker.step.status == WorkStatus.WAITING
-    assert speaker.stored() == [(0, words(0, 5))]
-    assert not LiveHost.objects.exists()
-    live_runner.start()
-    speaker.say(3)
-    wait_for(lambda: text_of(speaker) == words(0, 10), within_s=30, what="the second final")
+def test_a_recording_is_heard_whoever_ends_meanwhile(live_runner, alice):
+    a_runner_that_is_stopped_leaves_it_to_the_next_one(live_runner, alice)
+    it_outlives_the_live_hosts_that_hear_it(live_runner, alice)

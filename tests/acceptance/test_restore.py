@@ -112,10 +112,9 @@ def restore_paragraph() -> str:
     return MANUAL.split("**Restore**: ")[1].split("\n\n")[0]
 
 
-def test_a_backup_put_back_by_the_manual_is_the_site_as_it_was(tmp_path):
+def test_a_backup_put_back_by_the_manual_is_the_site_as_it_was(prepared, tmp_path):
     before = Site(tmp_path / "before" / "var")
-    before.data_dir.mkdir(parents=True)
-    before.do("-m", "deploy.prepare")
+    shutil.copytree(prepared, before.data_dir, symlinks=True)
     before.do("manage.py", "createsuperuser", "--noinput", "--username", "admin", "--email", "a@example.org")
     token = before.do("manage.py", "shell", "-v", "0", "-c", NEW_TOKEN).strip()
     backup = tmp_path / "backup.sqlite3"

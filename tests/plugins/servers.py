@@ -9,6 +9,7 @@ PYTEST_DONT_REWRITE, for the same reason as `tests.plugins.processes`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,20 +19,22 @@ from tests.plugins.processes import LOCKS, locked
 
 
 @pytest.fixture(scope="session")
-def new_server(pytestconfig: pytest.Config) -> Callable[..., Server]:
-    """Make a server, to be used with `with`."""
+def prepared(pytestconfig: pytest.Config) -> Path:
+    """A data folder with a migrated SQLite database and the collected static files. Copy it."""
     shared = Path(pytestconfig.stash[LOCKS])
-    prepared = shared / "prepared"
+    folder = shared / "prepared"
+    with locked(pytestconfig, "prepared"):
+        if not folder.exists():
+            making = shared / "preparing"
+            Server.prepare(making)
+            # Nobody writes to them, and they are large.
+            (making / "static").rename(shared / "static")
+            (making / "static").symlink_to(shared / "static")
+            making.rename(folder)
+    return folder
 
-    def make(**settings: object) -> Server:
-        with locked(pytestconfig, "prepared"):
-            if not prepared.exists():
-                making = shared / "preparing"
-                Server.prepare(making)
-                # Nobody writes to them, and they are large.
-                (making / "static").rename(shared / "static")
-                (making / "static").symlink_to(shared / "static")
-                making.rename(prepared)
-        return Server(data=prepared, **settings)
 
-    return make
+@pytest.fixture(scope="session")
+def new_server(prepared: Path) -> Callable[..., Server]:
+    """Make a server, to be used with `with`."""
+    return partial(Server, data=prepared)

@@ -49,6 +49,9 @@ class Command(BaseCommand):
             if trial is not None and not given["json"]:
                 self.stdout.write(f"    {_outcome(trial)}")
             rows.append(_row(offered, trial))
+        if settings.TRANSLATOR and not given["json"]:
+            by = settings.TRANSLATOR
+            self.stdout.write(f"Translations by {by.models[0]}: text is sent to {by.host}")
         if given["json"]:
             self.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False))
         if failed:

@@ -20,7 +20,14 @@ from speech.engines.local.segments import (
     split_at_sentences,
     take_segments,
 )
-from speech.engines.local.speech_parts import joined_samples, restored_segments, speech_ms_in, spoken_parts
+from speech.engines.local.speech_parts import (
+    MOST_HALF_MINUTE_S,
+    joined_samples,
+    least_half_minute_s,
+    restored_segments,
+    speech_ms_in,
+    spoken_parts,
+)
 from speech.engines.local.turns import in_turn
 from speech.engines.local.without_words import needs_words
 from speech.samples import Samples
@@ -29,8 +36,6 @@ from speech.voice.activity import SpeechDetector
 from speech.windows.cuts import cut_windows
 
 MAX_SKIPS = 3
-HALF_MINUTE_S = (20, 29)
-"""The shortest and the longest stretch to decode at once. Whisper hears half a minute at a time."""
 
 
 class LocalEngine(Decoder):
@@ -70,8 +75,8 @@ class LocalEngine(Decoder):
         half_minutes = cut_windows(
             speech,
             samples_to_ms(len(samples)),
-            min_window_s=HALF_MINUTE_S[0],
-            max_window_s=HALF_MINUTE_S[1],
+            min_window_s=least_half_minute_s(len(samples)),
+            max_window_s=MOST_HALF_MINUTE_S,
             quietest=detector.quietest,
         )
         spoken = [Span(window.start_ms, window.end_ms) for window in half_minutes if window.speech_ms]

@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from typing import Any
 
-import numpy as np
-from ctranslate2 import StorageView
 from faster_whisper.audio import pad_or_trim
 
-from speech.engines.local.model import Model, as_array, typed_failure
+from speech.engines.local.model import Model, as_array, part_of, typed_failure
 from speech.engines.local.short_context import short_context
 from speech.engines.local.speech_parts import joined_samples, speech_ms_in, spoken_parts
 from speech.languages.prior import LanguagePrior
@@ -144,10 +142,8 @@ def _several_may_be_spoken(
     frames = as_array(encoded)
     for span in spans if len(spans) > 1 else []:
         first, last = (_position_ms(parts, ms) // FRAME_MS for ms in (span.start_ms, span.end_ms))
-        part = np.ascontiguousarray(frames[:, first : max(last, first + 1)])
-        other, probability = next(
-            iter(possible.weigh(_probabilities(model, StorageView.from_array(part))).items())
-        )
+        part = part_of(frames, first, last, model.model.n_mels)
+        other, probability = next(iter(possible.weigh(_probabilities(model, part)).items()))
         if other != language and probability >= SUSPICIOUS:
             return True
     return False

@@ -11,10 +11,10 @@ from typing import Any
 
 import ctranslate2
 import numpy as np
-from ctranslate2 import StorageView
+from ctranslate2 import DataType, StorageView
 from faster_whisper import WhisperModel
 
-from speech.engines.base import CUDA, EngineSettings
+from speech.engines.base import CPU, CUDA, EngineSettings
 from speech.engines.local.device import Device, cpu, find_device, no_gpu, reason, turn
 from speech.errors import AGAIN, EngineFailed, ModelUnavailable
 from speech.languages.prior import LanguagePrior
@@ -97,7 +97,12 @@ class Model(WhisperModel):  # type: ignore[misc]
         kept = [self._kept(one) for one in features]
         missing = [number for number, one in enumerate(kept) if one is None]
         if len(missing) == len(kept):
-            return super().encode(features)
+            encoded = super().encode(features)
+            if self.runs_on.kind == CPU:
+                # What comes out badly is decoded again by itself.
+                ones = np.split(as_array(encoded), len(features))
+                self._encoded.extend(zip(features, map(StorageView.from_array, ones), strict=True))
+            return encoded
         fresh = iter(as_array(super().encode(features[missing]))) if missing else iter(())
         return StorageView.from_array(
             np.stack([next(fresh) if one is None else as_array(one)[0] for one in kept])
@@ -109,8 +114,25 @@ class Model(WhisperModel):  # type: ignore[misc]
 
 
 def as_array(encoded: StorageView) -> Any:
-    """Return an encoding as an array of shape (windows, frames, values). It may be on a GPU."""
-    return np.asarray(encoded.to_device(ctranslate2.Device.cpu))
+    """Return an encoding as an array of shape (windows, frames, values), copied from the device it is on.
+
+    CTranslate2 brings what it is given back onto its device, and into the type that the model computes in.
+    """
+    copy = encoded.to_device(ctranslate2.Device.cpu)
+    # NumPy has no such type.
+    return np.asarray(copy.to(DataType.float32) if copy.dtype == DataType.bfloat16 else copy)
+
+
+def part_of(frames: Any, first: int, last: int, n_mels: int) -> StorageView:
+    """Return some frames of an encoding, as an encoding.
+
+    CTranslate2 takes as many frames as a model has bands for a spectrum that is not encoded yet, so that
+    one more is taken, or one less at the end.
+    """
+    last = min(max(last, first + 1), frames.shape[1])
+    if last - first == n_mels:
+        last += 1 if last < frames.shape[1] else -1
+    return StorageView.from_array(np.ascontiguousarray(frames[:, first:last]))
 
 
 def _without_padding(features: Any, least_frames: int) -> Any:

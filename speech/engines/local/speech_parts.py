@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,20 @@ SKIPPED_SPEECH_MS = 2_500
 LONGEST_PAUSE_MS = 2_000
 MARGIN_MS = 400
 """Of a pause longer than LONGEST_PAUSE_MS, only this much stays on either side."""
+MOST_HALF_MINUTE_S = 29
+LEAST_HALF_MINUTE_S = 22
+LEAST_ROOM_S = 1
+
+
+def least_half_minute_s(n_samples: int) -> int:
+    """Return the shortest stretch that a window of so many samples may begin with, to be decoded at once.
+
+    Whisper takes as long to encode less than half a minute, so a window of two is not cut into three: the
+    first stretch is so long that the rest is half a minute at most.
+    """
+    rest_s = math.ceil(n_samples / SAMPLE_RATE) - MOST_HALF_MINUTE_S
+    most_s = MOST_HALF_MINUTE_S - LEAST_ROOM_S
+    return rest_s if LEAST_HALF_MINUTE_S < rest_s <= most_s else LEAST_HALF_MINUTE_S
 
 
 def speech_ms_in(speech: Sequence[Span], within: Span) -> int:

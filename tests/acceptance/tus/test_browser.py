@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 import sys
 import wave
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from jobs_app.models import TranscriptionJob
 from sessions_app.models import AudioChunk, ResumableUpload
 from tests.acceptance import test_browser_pages as pages
-from tests.acceptance.conftest import ROOT, wait_for
+from tests.acceptance.conftest import wait_for
 from tests.acceptance.recordings.client import WebProcess
 from tests.acceptance.tus.slow_line import SlowLine
 
@@ -40,22 +39,9 @@ SLOW = 8 * MB
 LOST = 4 * MB
 
 
-@pytest.fixture(scope="module")
-def collected(tmp_path_factory) -> Path:
-    """The static files as production serves them."""
-    data = tmp_path_factory.mktemp("collected")
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"],
-        cwd=ROOT,
-        env={**os.environ, "DATA_DIR": str(data), "DATABASE_URL": "", "SECRET_KEY": "for tests only"},
-        check=True,
-    )
-    return data / "static"
-
-
 @pytest.fixture
-def web(child_environment, collected, tmp_path) -> Iterator[WebProcess]:
-    (Path(child_environment["DATA_DIR"]) / "static").symlink_to(collected)
+def web(child_environment, prepared, tmp_path) -> Iterator[WebProcess]:
+    (Path(child_environment["DATA_DIR"]) / "static").symlink_to(prepared / "static")
     process = WebProcess({**child_environment, "MIN_FREE_DISK_MB": "0"}, tmp_path / "web.log")
     process.start()
     yield process

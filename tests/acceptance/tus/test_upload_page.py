@@ -16,7 +16,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 browser = test_browser.browser
 open_page = test_browser.open_page
 open_anyhow = test_browser.open_anyhow
-collected = test_browser.collected
 web = test_browser.web
 line = test_browser.line
 site = test_browser.site

@@ -17,6 +17,13 @@ def test_it_says_which_engines_and_models_can_be_chosen(api, settings):
     assert (base["can"]["translates_to"], tiny["can"]["languages"]) == (["en"], ["en"])
 
 
+def test_with_a_translator_all_can_be_translated_into_all_languages(api, settings):
+    settings.TRANSLATOR = Provider(name="translator", base_url="https://chat.example.org/v1", models=("m",))
+    for engine in api.get("/api/engines/").json():
+        assert engine["sends_text_to"] == "chat.example.org"
+        assert all({"en", "fr", "zh"} <= set(model["can"]["translates_to"]) for model in engine["models"])
+
+
 def test_it_says_of_a_speech_server_where_audio_goes_and_nothing_secret(api, settings):
     settings.FALLBACK_ENGINE = "groq"
     settings.PROVIDERS = {

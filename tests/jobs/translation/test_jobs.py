@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from django.db import transaction
 
 from jobs_app.lifecycle.choices import cancel_job
+from jobs_app.lifecycle.untranslated import begin_translation
 from jobs_app.models import JobStage, JobStatus, JobStep, ProviderState, StepKind, TargetList, WorkStatus
 from jobs_app.models.work import ChunkTranscription
 from jobs_app.work import guard, translation, unit
@@ -263,8 +265,6 @@ def test_only_segments_in_other_languages_are_sent(alice, heard_job, chat):
 def test_a_silent_recording_is_not_translated(alice, new_job, chat):
     job = new_job(alice, translate_to="fr")
     ChunkTranscription.objects.filter(job=job).delete()
-    from jobs_app.lifecycle.untranslated import begin_translation
-
     assert not begin_translation(job, owner_id=alice.pk)
     assert job.transcript.translation_state == ""
 
@@ -288,6 +288,19 @@ def test_a_translator_that_was_removed_costs_only_the_translation(alice, heard_j
         pass
     job.refresh_from_db()
     assert (job.status, job.transcript.translation_state) == (JobStatus.COMPLETED, "failed")
+
+
+def test_segments_that_are_cut_after_the_end_are_translated_anew(alice, heard_job, chat):
+    job = heard_job(alice, seconds=40)
+    finish(job)
+    first = job.segments.order_by("start_ms").first()
+    job.segments.filter(pk=first.pk).update(raw_text="cut anew", translated_text=None)
+    with transaction.atomic():
+        assert begin_translation(job, owner_id=alice.pk)
+    finish(job)
+    assert (job.status, job.transcript.translation_state) == (JobStatus.COMPLETED, "done")
+    assert texts(chat.requests[-1]) == ["cut anew"]
+    assert job.transcript.texts.text.startswith("fr:cut anew")
 
 
 def test_without_a_translator_the_refusal_says_what_would_make_it_possible(alice, new_job):

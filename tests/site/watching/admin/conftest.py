@@ -12,6 +12,7 @@ from jobs_app.engines.local_models import note_all
 from jobs_app.lifecycle.choices import cancel_job
 from jobs_app.lifecycle.starting import start_job
 from jobs_app.models import (
+    KnownVoice,
     LiveHost,
     ProviderState,
     Runner,
@@ -65,6 +66,7 @@ def rows(alice, bob, new_job):
     new_job(bob, title="Waiting", source="recorder", prompt="Names: Ada, Grace")
     cancel_job(new_job(alice, title="Cancelled").pk)
     ApiToken.objects.issue(alice)
+    KnownVoice.objects.create(owner=alice, name="Ben Okafor")
     Group.objects.create(name="Helpers")
     Runner.objects.create(name="host:1", workers=2, beat_at=timezone.now(), proven_at=timezone.now())
     Runner.objects.create(name="host:2", workers=1, beat_at=timezone.now(), proven_at=None, restarts=3)

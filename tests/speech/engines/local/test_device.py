@@ -9,7 +9,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from ctranslate2 import DataType, StorageView
 
 from speech.engines.base import EngineSettings, TranscribeOptions
 from speech.engines.local import device, model, turns
@@ -245,3 +247,15 @@ def test_this_machine_has_none():
     if find_device(replace(SETTINGS, model_dir="")).kind == "cuda":
         pytest.skip("there is a GPU here")
     assert find_device(SETTINGS).why
+
+
+def test_an_encoding_in_any_type_of_a_gpu_can_be_read():
+    values = np.ones((1, 4, 3), dtype=np.float32)
+    for kind in (DataType.float32, DataType.float16, DataType.bfloat16):
+        assert np.array_equal(model.as_array(StorageView.from_array(values).to(kind)), values)
+
+
+@pytest.mark.parametrize(("first", "last", "n"), [(0, 10, 10), (0, 80, 81), (20, 200, 79), (99, 99, 1)])
+def test_a_part_of_an_encoding_is_never_taken_for_a_spectrum(first, last, n):
+    part = model.part_of(np.ones((1, 100, 3), dtype=np.float32), first, last, n_mels=80)
+    assert part.shape == [1, n, 3]
