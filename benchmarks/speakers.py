@@ -13,6 +13,9 @@ Costs: the time of the end for ten hours (goal: 20 s), and the peak memory of a 
 and tells the speakers apart; for the long recording, what was heard is repeated before the end (goal: 1.2
 times as much).
 
+Channels: two people on a channel each, who begin before the other one ends: how many words of the channels by
+themselves are not in the text of both in one.
+
 Names: how often a voice is taken for another one (false accept) or not for itself (false reject).
 """
 
@@ -29,6 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 from faster_whisper import decode_audio
 
+from benchmarks.channels import show_channels
 from benchmarks.conversations import CALL, READERS, Conversation, by_telephone, conversation, utterances
 from benchmarks.long_recordings import FOLDER, manifest
 from benchmarks.server import MODELS
@@ -255,7 +259,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--seeds", type=int, default=14, help="conversations of each kind")
     parser.add_argument("--hours", type=float, default=4)
-    parser.add_argument("--table", choices=("recordings", "conversations", "costs", "names"))
+    parser.add_argument("--table", choices=("recordings", "channels", "conversations", "costs", "names"))
     parser.add_argument("--peak-of", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args(given)
     manifest()
@@ -264,6 +268,7 @@ def main(given: Sequence[str] | None = None) -> None:
         return
     tables = {
         "recordings": lambda: show_recordings(options.model),
+        "channels": lambda: show_channels(options.model),
         "conversations": lambda: show_conversations(options.seeds),
         "costs": lambda: show_costs(options.hours),
         "names": show_names,
