@@ -237,8 +237,8 @@ def main() -> None:
                 given.seconds,
                 partial(family, server.web.pid, server.runner.pid),
             )
-            name = f"{model}, {given.seconds} s"
-            show_overhead(name, *overhead(ours, given.requests))
+            shown = f"{model}, {given.seconds} s"
+            show_overhead(shown, *overhead(ours, given.requests))
             if why:
                 continue
             with ExitStack() as running:
@@ -251,8 +251,8 @@ def main() -> None:
                     label = f"{name}, {processes} x {threads} threads"
                     processes = partial(family, peer.process.pid)
                     targets.append(Target(label, peer.url, KEY, peer.model, given.seconds, processes))
-                show_single(name, single(targets, given.requests))
-                show_throughput(name, *throughput(targets, given.clients, given.load, given.rounds))
+                show_single(shown, single(targets, given.requests))
+                show_throughput(shown, *throughput(targets, given.clients, given.load, given.rounds))
 
 
 if __name__ == "__main__":
