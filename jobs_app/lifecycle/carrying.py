@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from jobs_app.lifecycle.suggesting import carry_rejections
 from jobs_app.models import JobKind, JobStatus, Speaker, SpeakerTurns, TranscriptionJob
 from jobs_app.models.speakers import LONGEST_NAME, StoredTurn
+from speech.text.phrases import can_be_seen
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
@@ -20,7 +20,7 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 def tidy_name(name: str) -> str:
     """Return a name in one line, at most `LONGEST_NAME` long; empty if nothing of it would be seen."""
     tidy = " ".join(_DIRECTIONS.sub("", _CONTROLS.sub(" ", name)).split())[:LONGEST_NAME].rstrip()
-    return tidy if any(unicodedata.category(one) not in ("Cf", "Zs", "Mn") for one in tidy) else ""
+    return tidy if can_be_seen(tidy) else ""
 
 
 def names_for(job: TranscriptionJob, turns: Sequence[StoredTurn], labels: Sequence[str]) -> Mapping[str, str]:

@@ -12,12 +12,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from jobs_app.lifecycle.carrying import tidy_name
 from jobs_app.lifecycle.naming import find_speaker, lock_told, rename_speaker
 from jobs_app.models import KnownVoice, KnownVoiceSample, Speaker, SpeakerVoice, VoiceSuggestion
 from jobs_app.models.known_voices import LEAST_SAVED_MS
 from people_app.models import User
 from rest.refusals import Invalid, NotReady, Refusal
-from speech.text.phrases import can_be_seen, compared_form
+from speech.text.phrases import compared_form
 
 
 class VoicesOff(Refusal):
@@ -191,7 +192,7 @@ def _own(owner: User, voice_id: uuid.UUID) -> KnownVoice:
 
 
 def _checked(name: str) -> str:
-    name = " ".join(name.split())
-    if not can_be_seen(name):
+    name = tidy_name(name)
+    if not name:
         raise Invalid({"name": ["Say whose voice this is."]})
     return name
