@@ -92,7 +92,12 @@ class Server:
         )
         self.web = self._serve("transcribe_site.asgi:application", self.url)
         self.runner = self._start("manage.py", "jobrunner")
-        self._wait_until_ready()
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            # Nobody calls __exit__ then.
+            self.stop()
+            raise
         return self
 
     def __exit__(
