@@ -105,7 +105,7 @@ def test_a_list_of_recordings_has_no_texts_and_reads_none(api, alice, stored_job
         [listed] = api.get(SESSIONS).json()["results"]
     one = api.get(f"{SESSIONS}{listed['id']}/").json()
     assert one["job"]["transcript"] == "The quick brown fox"
-    texts = {"transcript", "raw_text", "corrected_text", "word_counts"}
+    texts = {"transcript", "original_text", "raw_text", "corrected_text", "word_counts"}
     reports = {"warnings", "audio_tracks"}  # Read from a column that is as large as the file is damaged.
     assert set(one["job"]) - set(listed["job"]) == texts | reports | {"correcting"}
 

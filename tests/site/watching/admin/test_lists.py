@@ -47,6 +47,7 @@ def test_every_table_is_reachable():
         "django_q.success",
         "jobs_app.chunktranscription",
         "jobs_app.jobstep",
+        "jobs_app.knownvoice",
         "jobs_app.livehost",
         "jobs_app.localmodel",
         "jobs_app.providerstate",
