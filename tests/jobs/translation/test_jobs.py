@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -227,7 +228,7 @@ def test_a_cancelled_job_gives_up_its_request(alice, heard_job, chat, monkeypatc
     def cancel_when_asked(self, done_ms):
         if chat.requests:
             cancel_job(job.pk)
-            self.lost_at = 0.0
+            self.lost_at = time.monotonic()
         original(self, done_ms)
 
     original = unit.Run.advance
