@@ -12,8 +12,8 @@ UV := deploy/uv.txt
 unexport PYTHONDONTWRITEBYTECODE
 # Servers of other people that tests and benchmarks talk to. Their requirements do not fit together with ours.
 PEERS := open-asr-server faster-whisper-server
-# Half of what the slow tests do is to wait: three at once keep two cores busy, and more make each other late.
-PYTEST := $(PYTHON) -m pytest --numprocesses 3 --dist worksteal
+# The slow tests wait more than they work: four at once keep two cores busy, and more make each other late.
+PYTEST := $(PYTHON) -m pytest --numprocesses 4 --dist worksteal
 # Into the Python that is given, what the first prerequisite lists. uv takes a third of the time of pip, but does not
 # read pip's configuration (of a mirror, say): where it does not get the packages, pip does.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check

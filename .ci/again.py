@@ -1,6 +1,6 @@
 """Say whether a run may be repeated for the few tests that failed in it.
 
-Tests with real processes run three at a time. A machine that stands still for seconds can fail one of them,
+Tests with real processes run four at a time. A machine that stands still for seconds can fail one of them,
 and then thousands of others are in vain. So where CI=true, up to FEW of them are run once more by themselves.
 They are named, because each is a fault to be mended, in the test or in what it tests.
 """
