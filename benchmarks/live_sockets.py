@@ -117,7 +117,8 @@ async def empty(
 ) -> None:
     """An application that reads all that sockets bring, and says as much as the product does."""
     if scope["type"] != "websocket":
-        raise NotImplementedError
+        # uvicorn asks for a lifespan, and goes on without one.
+        raise ValueError(f"Only sockets are served here, no {scope['type']}")
     await receive()
     await send({"type": "websocket.accept"})
     n = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +10,11 @@ import numpy as np
 import pytest
 from faster_whisper import decode_audio
 
-from speech.engines import load_engine
-from speech.engines.base import EngineSettings, TranscribeOptions
+from speech.engines.base import TranscribeOptions
 from speech.engines.local.engine import LocalEngine
 from speech.engines.local.model import SILENCE_FRAMES
 from speech.engines.local.short_context import LEAST_FRAMES, most_tokens, says_again, without_echo
-from speech.engines.models import model_path
 from speech.live.listening import Listening
-from speech.samples import Samples
 from speech.types import SAMPLE_RATE, samples_to_ms
 from tests.speech.wer import spoken_words, wer
 
@@ -28,19 +24,6 @@ JFK = (
     "And so, my fellow Americans, ask not what your country can do for you; "
     "ask what you can do for your country."
 )
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
-    path = model_path("tiny.en", tmp_path_factory.mktemp("models"))
-    engine = load_engine("local", EngineSettings(model="tiny.en", model_dir=path))
-    assert isinstance(engine, LocalEngine)
-    return engine
-
-
-@pytest.fixture(scope="module")
-def jfk(recordings: Path) -> Samples:
-    return decode_audio(str(recordings / "en_jfk_11s.flac"))
 
 
 @pytest.fixture

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faster_whisper import decode_audio
 
-from speech.engines import load_engine
-from speech.engines.base import EngineSettings, TranscribeOptions
+from speech.engines.base import TranscribeOptions
 from speech.engines.local.engine import LocalEngine
 from speech.engines.local.without_words import needs_words
-from speech.engines.models import model_path
-from speech.samples import Samples
 from speech.types import SAMPLE_RATE, Span, Transcription
 from tests.speech.wer import spoken_words
 
 TEXT = TranscribeOptions(language="en", word_times=False)
 WORDS = replace(TEXT, word_times=True)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> LocalEngine:
-    path = model_path("tiny.en", tmp_path_factory.mktemp("models"))
-    engine = load_engine("local", EngineSettings(model="tiny.en", model_dir=path))
-    assert isinstance(engine, LocalEngine)
-    return engine
-
-
-@pytest.fixture(scope="module")
-def jfk(recordings: Path) -> Samples:
-    return decode_audio(str(recordings / "en_jfk_11s.flac"))
 
 
 @pytest.fixture
