@@ -277,10 +277,10 @@ class JobOptions:
     )
     keep_original: bool = option(
         True,
-        label="Keep what was said",
+        label="Keep what was said, beside a translation",
         help="Where the engine translates: hear the recording a second time to keep what was said, too. The "
         "translator keeps it in any case.",
-        page_help="The model hears it twice for that, which takes longer.",
+        page_help="Where the model translates, it hears a recording twice for that, which takes longer.",
         # Under /v1/ somebody waits, and the command writes one text.
         doors=PAGES | {Door.API},
     )
